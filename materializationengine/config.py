@@ -1,0 +1,139 @@
+"""Every setting, read once from the environment by the doors and handed down. Names are CAVE's where it has one."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+
+from .domain.errors import ConfigurationError
+
+DEVELOPMENT_DATABASE = "postgresql+psycopg2://postgres:materialize@127.0.0.1:5432/materialize"
+"""Fits the README's `docker run ... -e POSTGRES_PASSWORD=materialize -p 5432:5432 postgis/postgis`."""
+
+_PREFIXES = ("MATERIALIZATION_", "MATENGINE_")
+_FOREIGN = {"MATENGINE_DIR"}
+
+
+def _setting(name: str, default: object, doc: str, secret: bool = False) -> object:
+    return field(default=default, metadata={"env": name, "doc": doc, "secret": secret})  # type: ignore[call-overload]
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the process was told. Each field documents its environment variable, unit and default."""
+
+    configuration: str = _setting("FLASK_CONFIGURATION", "development", "development, testing or production")  # type: ignore[assignment]
+    database_url: str = _setting(  # type: ignore[assignment]
+        "SQLALCHEMY_DATABASE_URI", DEVELOPMENT_DATABASE, "server and home database", secret=True
+    )
+    redis_url: str = _setting("REDIS_URL", "redis://127.0.0.1:6379/0", "Redis server", secret=True)  # type: ignore[assignment]
+    broker_url: str = _setting("CELERY_BROKER_URL", "", "Celery's broker; default: REDIS_URL", secret=True)  # type: ignore[assignment]
+    global_server: str = _setting("GLOBAL_SERVER_URL", "", "info, schema and auth services; default: LOCAL_SERVER_URL")  # type: ignore[assignment]
+    local_server: str = _setting("LOCAL_SERVER_URL", "http://127.0.0.1:8000", "this service, as clients reach it")  # type: ignore[assignment]
+    pcg_server: str = _setting("PCG_SERVER_URL", "", "chunkedgraph; default: LOCAL_SERVER_URL")  # type: ignore[assignment]
+    localcave_url: str = _setting("LOCALCAVE_URL", "", "development: forward the neighbors' paths to local CAVE")  # type: ignore[assignment]
+    datastacks_file: str = _setting("DATASTACKS_FILE", "", "JSON file of datastack records instead of the info service")  # type: ignore[assignment]
+    token_file: str = _setting("DAF_CREDENTIALS", "", "JSON file with `token`, the engine's own token")  # type: ignore[assignment]
+    auth_disabled: bool = _setting("AUTH_DISABLED", False, "exactly `true`: everybody is the administrator")  # type: ignore[assignment]
+    as_of_margin: float = _setting(  # type: ignore[assignment]
+        "MATERIALIZATION_AS_OF_MARGIN", 180.0, "seconds before now of a run without a timestamp: edits become visible late"
+    )
+    delta_margin: float = _setting(  # type: ignore[assignment]
+        "MATERIALIZATION_DELTA_MARGIN", 600.0, "seconds by which windows of expired roots overlap"
+    )
+    writer_wait: float = _setting(  # type: ignore[assignment]
+        "MATERIALIZATION_WRITER_WAIT", 60.0, "seconds a freeze waits for transactions older than its moment"
+    )
+    upload_batch: int = _setting("MATERIALIZATION_UPLOAD_BATCH", 250_000, "rows in a unit of a bulk upload")  # type: ignore[assignment]
+    ingest_batch: int = _setting("MATERIALIZATION_INGEST_BATCH", 250_000, "rows in a unit of an ingest")  # type: ignore[assignment]
+    lookup_batch: int = _setting("MATERIALIZATION_LOOKUP_BATCH", 200_000, "supervoxels in a unit of a root look-up")  # type: ignore[assignment]
+    graph_batch: int = _setting("MATERIALIZATION_GRAPH_BATCH", 100_000, "supervoxels in one chunkedgraph request")  # type: ignore[assignment]
+    graph_timeout: float = _setting("MATERIALIZATION_GRAPH_TIMEOUT", 120.0, "seconds a chunkedgraph request may take")  # type: ignore[assignment]
+    missing_chunks: str = _setting(  # type: ignore[assignment]
+        "MATERIALIZATION_MISSING_CHUNKS", "unresolved", "points in an absent chunk: `unresolved`, or `background` for a sparse volume"
+    )
+    verify_roots: int = _setting(  # type: ignore[assignment]
+        "MATERIALIZATION_VERIFY_ROOTS", 200_000, "supervoxels of a table whose roots a freeze asks for again"
+    )
+    spatial_index: str = _setting(  # type: ignore[assignment]
+        "MATERIALIZATION_SPATIAL_INDEX", "measured", "index on positions of a frozen table: `measured`, `brin` or `gist`"
+    )
+    copy_threads: int = _setting("MATERIALIZATION_COPY_THREADS", 2, "tables copied side by side in a freeze")  # type: ignore[assignment]
+    days_to_expire: int = _setting("DAYS_TO_EXPIRE", 7, "days after which a version expires; 0: never")  # type: ignore[assignment]
+    lease: float = _setting("MATERIALIZATION_LEASE", 1800.0, "seconds after which a unit without news is taken over")  # type: ignore[assignment]
+    sweep_every: float = _setting("MATERIALIZATION_SWEEP_EVERY", 5.0, "seconds between two looks for lost work")  # type: ignore[assignment]
+    max_attempts: int = _setting("MATERIALIZATION_MAX_ATTEMPTS", 5, "failures of one unit before its run fails")  # type: ignore[assignment]
+    retry_delay: float = _setting("MATERIALIZATION_RETRY_DELAY", 2.0, "seconds before the first retry; doubles each time")  # type: ignore[assignment]
+    lock_timeout: float = _setting("MATERIALIZATION_LOCK_TIMEOUT", 30.0, "seconds a statement waits for a lock")  # type: ignore[assignment]
+    query_limit: int = _setting("QUERY_LIMIT_SIZE", 0, "most rows of one answer; 0: no cap")  # type: ignore[assignment]
+    query_timeout: float = _setting("MATERIALIZATION_QUERY_TIMEOUT", 300.0, "seconds a query may run")  # type: ignore[assignment]
+    log_level: str = _setting("LOGGING_LEVEL", "INFO", "least severe log line that is written")  # type: ignore[assignment]
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str]) -> Settings:
+        """Read the environment. Raises ConfigurationError naming the variable and what would be right."""
+        known = {f.metadata["env"]: f for f in fields(cls)}
+        _refuse_unknown(environ, known)
+        values = {f.name: _read(env, environ[env], f.default) for env, f in known.items() if environ.get(env)}
+        settings = cls(**values)  # type: ignore[arg-type]
+        settings._check()
+        return settings
+
+    def _check(self) -> None:
+        if self.configuration == "production" and ":materialize@" in self.database_url:
+            raise ConfigurationError(
+                "SQLALCHEMY_DATABASE_URI holds the development password; production needs one of its own"
+            )
+        _one_of("FLASK_CONFIGURATION", self.configuration, ("development", "testing", "production"))
+        _one_of("MATERIALIZATION_SPATIAL_INDEX", self.spatial_index, ("measured", "brin", "gist"))
+        _one_of("MATERIALIZATION_MISSING_CHUNKS", self.missing_chunks, ("unresolved", "background"))
+
+    @property
+    def broker(self) -> str:
+        """Celery's broker URL."""
+        return self.broker_url or self.redis_url
+
+    @property
+    def info_server(self) -> str:
+        """Base URL of info, schema and auth."""
+        return self.global_server or self.local_server
+
+    @property
+    def graph_server(self) -> str:
+        """Base URL of the chunkedgraph."""
+        return self.pcg_server or self.local_server
+
+    def token(self) -> str | None:
+        """The engine's own token for its neighbors, if it has one."""
+        if not self.token_file:
+            return None
+        try:
+            with open(self.token_file, encoding="utf-8") as handle:
+                return str(json.load(handle)["token"])
+        except (OSError, ValueError, KeyError) as error:
+            raise ConfigurationError(f"DAF_CREDENTIALS={self.token_file}: a JSON file with `token`") from error
+
+
+def _one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        raise ConfigurationError(f"{name}={value!r}: one of {', '.join(allowed)}", field=name)
+
+
+def _refuse_unknown(environ: Mapping[str, str], known: Mapping[str, object]) -> None:
+    for name in environ:
+        if name.startswith(_PREFIXES) and name not in known and name not in _FOREIGN:
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f"; did you mean {near[0]}?" if near else ""
+            raise ConfigurationError(f"unknown setting {name}{hint}", field=name)
+
+
+def _read(name: str, text: str, default: object) -> object:
+    if isinstance(default, bool):
+        return text == "true"
+    try:
+        return type(default)(text)  # type: ignore[call-arg]
+    except ValueError as error:
+        kind = "a whole number" if isinstance(default, int) else "a number"
+        raise ConfigurationError(f"{name}={text!r}: {kind} is needed", field=name) from error

@@ -1,0 +1,1 @@
+"""Meaning: pure values and functions, no input or output."""

@@ -1,0 +1,164 @@
+"""Every error of the engine. The class docstring is the message when none is given.
+
+Three families: `UserMistake` (the caller can mend it: 4xx, exit code 2), `NeighborDown` (a service we need does
+not answer: 503), and the rest, which are ours (500 with an id and a log line).
+"""
+
+from __future__ import annotations
+
+
+class MaterializationError(Exception):
+    """Something went wrong in the materialization engine."""
+
+    def __init__(self, message: str | None = None, **details: object) -> None:
+        super().__init__(message or " ".join((type(self).__doc__ or "").split()))
+        self.details = details
+
+    @property
+    def message(self) -> str:
+        """The sentence a person reads."""
+        return str(self.args[0])
+
+
+class UserMistake(MaterializationError):
+    """The request cannot be carried out as it stands."""
+
+
+class BadRequest(UserMistake):
+    """The request is malformed."""
+
+
+class BadName(BadRequest):
+    """A table name starts with a lower-case letter or _, and holds only a-z, 0-9 and _."""
+
+
+class BadMoment(BadRequest):
+    """A moment is written in ISO 8601, for instance 2026-01-31T12:00:00+00:00."""
+
+
+class BackDated(UserMistake):
+    """A row created before the newest version would change what that version should have shown."""
+
+
+class BadQuery(BadRequest):
+    """The query names something that the table does not have."""
+
+
+class BadUpload(BadRequest):
+    """The files do not fit the table."""
+
+
+class BadCoordinates(BadRequest):
+    """Coordinates must be finite and fit 32 bits in the volume's voxels."""
+
+
+class BadAnnotation(BadRequest):
+    """An annotation does not fit its schema."""
+
+
+class Unknown(UserMistake):
+    """There is no such thing."""
+
+
+class UnknownDatastack(Unknown):
+    """There is no datastack of that name."""
+
+
+class UnknownTable(Unknown):
+    """There is no table of that name."""
+
+
+class UnknownSchema(Unknown):
+    """There is no annotation schema of that name."""
+
+
+class UnknownAnnotation(Unknown):
+    """There is no annotation of that id."""
+
+
+class UnknownRun(Unknown):
+    """There is no run of that id."""
+
+
+class UnknownVersion(Unknown):
+    """There is no version of that number."""
+
+
+class VersionNotAvailable(UserMistake):
+    """The version exists, but cannot be queried."""
+
+
+class TableExists(UserMistake):
+    """A table of that name exists already."""
+
+
+class RunInProgress(UserMistake):
+    """Another run on the same aligned volume is active."""
+
+
+class AlreadySuperseded(UserMistake):
+    """The annotation was updated or deleted before; change its successor."""
+
+
+class NotAllowed(UserMistake):
+    """You lack the permission for that."""
+
+
+class NotLoggedIn(UserMistake):
+    """This needs a token."""
+
+
+class TooLarge(UserMistake):
+    """The request holds more rows than one call may carry."""
+
+
+class ConfigurationError(UserMistake):
+    """A setting is missing or wrong."""
+
+
+class CredentialsMissing(ConfigurationError):
+    """Reading gs:// needs credentials: set GOOGLE_APPLICATION_CREDENTIALS to a service account file."""
+
+
+class NeighborDown(MaterializationError):
+    """A service that the engine needs does not answer."""
+
+    def __init__(self, message: str | None = None, *, retry_after: float = 30.0, **details: object) -> None:
+        super().__init__(message, **details)
+        self.retry_after = retry_after
+
+
+class GatewayUnavailable(NeighborDown):
+    """A neighboring service does not answer."""
+
+
+class StorageUnavailable(NeighborDown):
+    """The database does not answer."""
+
+
+class GatewayRefused(MaterializationError):
+    """A neighboring service refused the request."""
+
+
+class GatewayAnswer(MaterializationError):
+    """A neighboring service gave an answer that cannot be right."""
+
+
+class VolumeUnreadable(MaterializationError):
+    """The segmentation volume cannot be read."""
+
+
+class StaleUnit(MaterializationError):
+    """Another worker has taken over this unit of work; what was done here is dropped."""
+
+
+class VerificationFailed(MaterializationError):
+    """The frozen tables differ from the snapshot they were copied from."""
+
+
+class WritersStillOpen(MaterializationError):
+    """A transaction older than the version's moment is still open, so the version would not be final."""
+
+
+class RunFailed(MaterializationError):
+    """The run failed."""
