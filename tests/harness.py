@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import requests
 
 from materializationengine.bootstrap import Services
 from materializationengine.domain.names import frozen_database
@@ -36,6 +37,14 @@ class Neighbors:
 
     url: str
     worlds: LocalWorlds
+
+    def faults(self, **faults: object) -> None:
+        """Switch faults on (routes of local CAVE beside the services)."""
+        requests.put(f"{self.url}/localcave/faults", json=faults, timeout=10).raise_for_status()
+
+    def mend(self) -> None:
+        """Switch all faults off."""
+        requests.delete(f"{self.url}/localcave/faults", timeout=10).raise_for_status()
 
 
 class Engine:

@@ -98,7 +98,7 @@ def test_a_second_owner_of_a_running_cluster_is_refused(
     cluster.start()
     monkeypatch.setattr(postgres, "wait_until", lambda ready, seconds, interval=0.0: ready())
     with pytest.raises(ServerError, match=f"process {cluster.pid}"):
-        PrivateCluster(cluster.folder).start()
+        PrivateCluster(cluster.folder, keep=False).start()
     assert ask(cluster, "SELECT 1") == 1
 
 
@@ -139,6 +139,7 @@ def test_an_absent_server_names_the_packages(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setattr(private_redis, "require", without)
     with pytest.raises(ServerError, match="`apt-get install postgresql postgresql-postgis`"):
         PrivateCluster(tmp_path / "postgres", keep=False).start()
+    assert not (tmp_path / "postgres").is_symlink()
     with pytest.raises(ServerError, match="`apt-get install redis-server`"):
         PrivateRedis(tmp_path / "redis").start()
 
