@@ -11,6 +11,8 @@ import click
 
 from localcave import serving, users
 from localcave.app import create_app
+from localcave.directory import Written
+from localcave.errors import ServiceError
 from localcave.store import Store
 from localcave.world import make
 
@@ -23,27 +25,53 @@ def main() -> None:
 @main.command()
 @click.option("--dir", "folder", type=click.Path(path_type=Path), required=True, help="Where all state is kept.")
 @click.option("--fd", type=int, help="Number of an inherited, bound socket.")
-@click.option("--port", type=int, help="Port on 127.0.0.1; 0 takes a free one and prints the URL.")
+@click.option("--port", type=int, help="Port to listen on; 0 takes a free one. The URL is printed.")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--public-url", help="Base URL under which clients reach these services, if not this one.")
 @click.option(
     "--token-file",
     type=click.Path(path_type=Path, exists=True),
-    help="JSON list of users; without it all may do all.",
+    help="JSON with users, groups and datasets; without it all may do all.",
 )
-def serve(folder: Path, fd: int | None, port: int | None, public_url: str | None, token_file: Path | None) -> None:
+@click.option(
+    "--info-file",
+    type=click.Path(path_type=Path, exists=True),
+    help="JSON with further aligned volumes and datastacks.",
+)
+def serve(
+    folder: Path,
+    fd: int | None,
+    port: int | None,
+    host: str,
+    public_url: str | None,
+    token_file: Path | None,
+    info_file: Path | None,
+) -> None:
     """Serve until SIGTERM."""
     if (fd is None) == (port is None):
         raise click.UsageError("give either --fd or --port")
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
-    known = users.from_file(token_file) if token_file else users.nobody_in_particular()
+    try:
+        accepted = folder / "accepted_tos.json"
+        known = users.from_file(token_file, accepted) if token_file else users.nobody_in_particular()
+        written = Written.read(info_file) if info_file else Written()
+    except (ValueError, KeyError) as problem:
+        raise click.UsageError(str(problem)) from problem
     with serving.sole_owner(folder):
-        store = Store(folder)
+        store = _opened(folder)
         if public_url:
             store.configure({"public_url": public_url})
-        listener = serving.inherit(fd) if fd is not None else serving.listen(port or 0)
+        listener = serving.inherit(fd) if fd is not None else serving.listen(host, port or 0)
         click.echo("http://{}:{}".format(*listener.getsockname()))
-        serving.serve(create_app(store, known), listener)
+        serving.serve(create_app(store, known, written), listener)
         store.close()
+
+
+def _opened(folder: Path) -> Store:
+    try:
+        return Store(folder)
+    except ServiceError as problem:
+        raise click.ClickException(str(problem)) from problem
 
 
 @main.group()

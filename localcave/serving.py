@@ -33,9 +33,9 @@ def sole_owner(folder: Path) -> Iterator[None]:
         yield
 
 
-def listen(port: int) -> socket.socket:
-    """Return a listening socket on the loopback address."""
-    return socket.create_server(("127.0.0.1", port), backlog=1024)
+def listen(host: str, port: int) -> socket.socket:
+    """Return a listening socket on an address."""
+    return socket.create_server((host, port), backlog=1024)
 
 
 def inherit(number: int) -> socket.socket:
