@@ -112,8 +112,10 @@ class Journal:
         nodes = self._base.cursor().execute("SELECT operation_id, row, id, children FROM nodes ORDER BY row")
         pending = nodes.fetchone()
         for values in self._base.cursor().execute("SELECT * FROM operations ORDER BY id"):
-            old, new, added, removed, areas = map(_from_blob, values[8:])
-            operation = Operation(*values[:7], _details(values[7]), old, new, added, removed, areas)
+            number, time_ms, log_ms, visible_ms, kind, user, place, details, *blobs = values
+            old, new, added, removed, areas = map(_from_blob, blobs)
+            head = (number, time_ms, log_ms, visible_ms, kind, user, place, _details(details))
+            operation = Operation(*head, old, new, added, removed, areas)
             made = []
             while pending is not None and pending[0] == operation.id:
                 made.append(NewNode(pending[1], pending[2], np.frombuffer(pending[3], "<i4")))

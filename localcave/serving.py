@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import logging
 import signal
 import socket
 import sys
@@ -49,6 +50,7 @@ def inherit(number: int) -> socket.socket:
 def serve(app: Flask, listener: socket.socket) -> None:
     """Serve until a signal ends the process."""
     signal.signal(signal.SIGTERM, _leave)
+    logging.getLogger("waitress.queue").setLevel(logging.ERROR)  # that clients come in numbers is no news
     server = create_server(
         app,
         sockets=[listener],
