@@ -2,7 +2,7 @@
 // Ids have 64 bits: they are BigInt here and digits in text, never a JavaScript number.
 
 const $ = (id) => document.getElementById(id);
-const state = { volumes: [], volume: null, slice: null, picked: null, sources: [], sinks: [], changed: null, parts: null };
+const state = { volumes: [], volume: null, slice: null, picked: null, sources: [], sinks: [], changed: null, parts: null, request: 0 };
 
 const axis = () => Number($("axis").value);
 const mode = () => document.querySelector("input[name=mode]:checked").value;
@@ -28,11 +28,15 @@ function color(root) {
 }
 
 async function load() {
-  const query = new URLSearchParams({ axis: axis(), at: $("place").value });
+  const [request, across, place] = [++state.request, axis(), Number($("place").value)];
+  const query = new URLSearchParams({ axis: across, at: place });
   if ($("moment").value) query.set("timestamp", Date.parse($("moment").value + "Z") / 1000);
   const bytes = await (await ask(`/localcave/slices/${state.volume.datastack}?${query}`)).arrayBuffer();
+  if (request !== state.request) return; // a later slice was asked for meanwhile
   const [width, height, count] = new Uint32Array(bytes, 0, 4);
   state.slice = {
+    axis: across,
+    place,
     width,
     height,
     supervoxels: new BigUint64Array(bytes, 16, count),
@@ -40,6 +44,7 @@ async function load() {
     pixels: new Uint32Array(bytes, 16 + 16 * count),
   };
   draw();
+  $("place-shown").textContent = place;
 }
 
 function draw() {
@@ -89,7 +94,7 @@ function pointAt(event) {
   const y = Math.min(height - 1, Math.max(0, Math.floor(((event.clientY - box.top) / box.height) * height)));
   const place = pixels[y * width + x];
   const voxel = [x, y];
-  voxel.splice(axis(), 0, Number($("place").value));
+  voxel.splice(state.slice.axis, 0, state.slice.place);
   return { x, y, voxel, supervoxel: supervoxels[place], root: roots[place] };
 }
 
@@ -111,7 +116,8 @@ async function edit(path, body, done) {
     state.changed = new Set(Array.from(supervoxels).filter((id, place) => before.get(id) !== roots[place]));
     drawMarks();
     await showLog();
-    say(said.operation_id === null ? "Nothing to do." : `${done}: operation ${said.operation_id}, new roots ${said.new_root_ids.join(", ")}`);
+    const still = path.startsWith("split") && said.new_root_ids.length === 1 ? "; the parts still hang together elsewhere" : "";
+    say(said.operation_id === null ? "Nothing to do." : `${done}: operation ${said.operation_id}, new roots ${said.new_root_ids.join(", ")}${still}`);
   } catch (problem) {
     clear();
     say(problem.message, true);
@@ -192,7 +198,6 @@ async function choose() {
 }
 
 async function move() {
-  $("place-shown").textContent = $("place").value;
   clear();
   await load().catch((problem) => say(problem.message, true));
 }
