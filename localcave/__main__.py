@@ -9,10 +9,12 @@ from pathlib import Path
 
 import click
 
-from localcave import serving, users
+from localcave import serving, times, users
 from localcave.app import create_app
 from localcave.directory import Written
 from localcave.errors import ServiceError
+from localcave.making import labels as from_labels
+from localcave.making.labels import Cut
 from localcave.store import Store
 from localcave.world import make
 
@@ -90,6 +92,27 @@ def make_world(seed: int, size: int, synapses: int, edits: int | None, folder: P
     try:
         figures = make(folder, seed=seed, size=size, synapses=synapses, edits=edits)
     except ValueError as problem:
+        raise click.UsageError(str(problem)) from problem
+    click.echo(json.dumps(asdict(figures)))
+
+
+@world.command("cut")
+@click.option("--resolution", default="16,16,40", show_default=True, help="A voxel's size in nanometers, x,y,z.")
+@click.option("--chunk", default=64, show_default=True, help="The graph's chunk in voxels.")
+@click.option("--block", type=int, help="Cut supervoxels along blocks of so many voxels too, to allow finer splits.")
+@click.option("--join", is_flag=True, help="Make all of a label one object, even what does not touch.")
+@click.option("--created", default="2026-01-01T00:00:00+00:00", show_default=True, help="The graph's birth.")
+@click.argument("labels")
+@click.argument("folder", type=click.Path(path_type=Path))
+def cut_world(
+    resolution: str, chunk: int, block: int | None, join: bool, created: str, labels: str, folder: Path
+) -> None:
+    """Make a world of LABELS: a .npy file (x, y, z), or the URL of a precomputed volume."""
+    try:
+        x, y, z = (float(size) for size in resolution.split(","))
+        birth = times.to_datetime(times.from_iso(created))
+        figures = from_labels.make(from_labels.read(labels), folder, Cut((x, y, z), birth, chunk, block, join))
+    except (ValueError, OSError, ServiceError) as problem:
         raise click.UsageError(str(problem)) from problem
     click.echo(json.dumps(asdict(figures)))
 
