@@ -16,6 +16,8 @@ from scipy.sparse.csgraph import connected_components
 
 from localcave.ids import IdLayout, Ids, Minter, Rows
 
+FEW_EDGES = 500
+
 
 @dataclass(frozen=True)
 class Base:
@@ -41,12 +43,30 @@ class Base:
 
 def components(count: int, first: Rows, second: Rows) -> Rows:
     """Return the component of each of `count` things joined by edges, numbered by their first member."""
+    if len(first) <= FEW_EDGES:
+        return _walked(count, first.tolist(), second.tolist())
     links = coo_array((np.ones(len(first), np.int8), (first, second)), shape=(count, count))
     _, labels = connected_components(links, directed=False)
     _, where, inverse = np.unique(labels, return_index=True, return_inverse=True)
     rank = np.empty(len(where), np.int64)
     rank[np.argsort(where)] = np.arange(len(where))
     return rank[inverse]
+
+
+def _walked(count: int, first: list[int], second: list[int]) -> Rows:
+    """Return `components` by union of pairs: with few edges much quicker than building a matrix of them."""
+    above = list(range(count))
+    for a, b in zip(first, second, strict=True):
+        while above[a] != a:
+            above[a] = a = above[above[a]]
+        while above[b] != b:
+            above[b] = b = above[above[b]]
+        above[max(a, b)] = min(a, b)
+    tops = np.array(above, np.int64)
+    while ((higher := tops[tops]) != tops).any():
+        tops = higher
+    # The smallest member of each is its top, so ranks of tops are numbers by first member.
+    return np.cumsum(tops == np.arange(count))[tops] - 1
 
 
 def joining_edges(groups: npt.NDArray[np.integer], parts: Rows, members: Rows) -> Rows:

@@ -80,12 +80,16 @@ class EdgeTable:
             parts.append(np.array(self._later.get(chunk, ()), np.int64))
         return np.concatenate(parts)
 
-    def active_in(self, chunks: Iterable[int]) -> Rows:
-        """Return the active edges whose ends first meet in some chunks."""
-        parts, active = [NO_ROWS], self._active.values
+    def active_in(self, chunks: Iterable[int], among: npt.NDArray[np.bool_] | None = None) -> Rows:
+        """Return the active edges whose ends first meet in some chunks.
+
+        `among`, one flag for each supervoxel, leaves out edges whose first end is not flagged.
+        """
+        parts, active, first = [NO_ROWS], self._active.values, self._first.values
         for chunk in chunks:
             low, high = self._span(chunk)
-            parts.append(low + np.flatnonzero(active[low:high]))
+            chosen = active[low:high] if among is None else active[low:high] & among[first[low:high]]
+            parts.append(low + np.flatnonzero(chosen))
             if chunk in self._later:
                 later = np.array(self._later[chunk])
                 parts.append(later[active[later]])

@@ -6,7 +6,8 @@ leaves every other node under a new parent at most.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,8 +15,10 @@ import numpy.typing as npt
 
 from localcave.building import Base, components
 from localcave.edgetable import NO_ROWS, EdgeChange, Edges, EdgeTable
-from localcave.ids import ChunkBox, IdLayout, Minter, Rows, layers_of
+from localcave.ids import LAYER_SHIFT, ChunkBox, IdLayout, Minter, Rows, layers_of
 from localcave.tree import Tree
+
+FEW_SUPERVOXELS = 20_000  # with more, looking for them costs more than they save
 
 
 @dataclass(frozen=True)
@@ -45,12 +48,13 @@ class Surroundings:
 
 
 class Forest:
-    """The present trees over one graph's supervoxels. One thread at a time may call what changes them."""
+    """The present trees over one graph's supervoxels. One thread at a time may ask or change them."""
 
     def __init__(self, layout: IdLayout, base: Base, minter: Minter) -> None:
         self._layout, self._minter = layout, minter
         self.tree = Tree(layout, base)
         self.edges = EdgeTable(layout, base)
+        self._flags = np.zeros(int(np.searchsorted(base.ids, np.uint64(2 << LAYER_SHIFT))), np.bool_)
 
     def tops(self, rows: npt.NDArray[np.integer]) -> Rows:
         """Return the present root above each supervoxel."""
@@ -60,7 +64,8 @@ class Forest:
         """Return the supervoxels under a node, within a box if one is given, and the active edges among them."""
         members, passed = self.tree.down_to(np.array([node]), box=box)
         chunks = np.unique(self._layout.chunk_of(self.tree.ids.values[passed]))
-        edges = self.edges.active_in(chunks.tolist())
+        with self._flagged(members) as flags:
+            edges = self.edges.active_in(chunks.tolist(), flags)
         ends = self.edges.ends(edges)
         return Surroundings(members, edges[(places_in(members, ends) >= 0).all(axis=1)])
 
@@ -76,18 +81,33 @@ class Forest:
         added_layers = self._crossing(change.added)
         made: list[NewNode] = []
         loose = NO_ROWS
-        for layer in range(2, self._layout.layers + 1):
-            old = chain[layers == layer]
-            pool = np.union1d(loose, np.setdiff1d(self.tree.children_of(old), chain))
-            where = np.union1d(chunks[layers == layer], meeting[added_layers == layer])
-            loose, nodes = self._gather(layer, pool, self.edges.ends(self.edges.active_in(where.tolist())))
-            made.extend(nodes)
+        members = self.tree.down_to_few(chain[layers == self._layout.layers], FEW_SUPERVOXELS)
+        with self._flagged(members) as flags:
+            for layer in range(2, self._layout.layers + 1):
+                old = chain[layers == layer]
+                pool = np.union1d(loose, np.setdiff1d(self.tree.children_of(old), chain))
+                where = np.union1d(chunks[layers == layer], meeting[added_layers == layer])
+                edges = self.edges.ends(self.edges.active_in(where.tolist(), flags))
+                loose, nodes = self._gather(layer, pool, edges)
+                made.extend(nodes)
         return Rewiring(tuple(made), chain[layers == self._layout.layers], loose)
 
     def adopt(self, nodes: Sequence[NewNode], change: EdgeChange) -> None:
         """Take in what an earlier run has made of a change."""
         self.edges.switch(change)
         self.tree.append([node.id for node in nodes], [node.children for node in nodes])
+
+    @contextmanager
+    def _flagged(self, members: Rows | None) -> Iterator[npt.NDArray[np.bool_] | None]:
+        """Flag some supervoxels for a while; none at all if there are too many to know them."""
+        if members is None:
+            yield None
+            return
+        self._flags[members] = True
+        try:
+            yield self._flags
+        finally:
+            self._flags[members] = False
 
     def _crossing(self, edges: Edges) -> Rows:
         ids = self.tree.ids.values

@@ -65,6 +65,18 @@ class Tree:
                 nodes = nodes[box.meets(self.layout, self.ids.values[nodes])]
         return np.sort(np.concatenate(found)), np.concatenate(passed)
 
+    def down_to_few(self, nodes: Rows, limit: int) -> Rows | None:
+        """Return the supervoxels under nodes, none if they are more than a limit."""
+        found, count = [NO_ROWS], 0
+        while len(nodes):
+            low = layers_of(self.ids.values[nodes]) == 1
+            found.append(nodes[low])
+            count += int(low.sum())
+            nodes = self.children_of(nodes[~low])
+            if count + len(nodes) > limit:
+                return None
+        return np.concatenate(found)
+
     def append(self, ids: npt.ArrayLike, children: list[npt.NDArray[np.int32]]) -> None:
         """Add nodes above others, which then have these as parents."""
         sizes = [len(part) for part in children]
