@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from .clients import run_driver
+from .clients import editing_task, run_driver
 from .conftest import Server, Starter
 from .replay import objects_at, same_partition
 from .scene import Scene
@@ -36,23 +35,7 @@ def owner(world: Path) -> dict[int, int]:
 
 @pytest.fixture(scope="module")
 def task(world: Path, scene: Scene, owner: dict[int, int], ids: np.ndarray) -> dict[str, Any]:
-    """Merge the largest object with one that it touches in one place, and split it there again."""
-    sizes = np.unique(list(owner.values()), return_counts=True)
-    largest = sizes[0][sizes[1].argmax()]
-    across = [pair for pair in scene.contacts if owner[pair[0].id] == largest != owner[pair[1].id]]
-    counts = dict(zip(*sizes, strict=True))
-    first, second = max(across, key=lambda pair: counts[owner[pair[1].id]])
-    inner = [one for one in ids.tolist() if owner[one] == largest and one != first.id]
-    return {
-        "datastack": "edited",
-        "resolution": [16, 16, 40],
-        "shape": [128] * 3,
-        "birth": "2026-01-01T00:00:00+00:00",
-        "supervoxels": ids.tolist(),
-        "first": asdict(first),
-        "second": asdict(second),
-        "split": [asdict(scene.point(inner[0])), asdict(second)],
-    }
+    return editing_task("edited", scene, ids, owner)
 
 
 @pytest.fixture(scope="module")

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from materializationengine.stack import StackInfo, programs
 from ruamel.yaml import YAML
 
 from materializationengine.config import Settings
 from materializationengine.kernel.postgres import SETTINGS
-from materializationengine.stack import StackInfo, programs
 
 ROOT = Path(__file__).parents[2]
 PYTHON_SERVICES = {"localcave", "web", "celery-workflow", "celery-process", "beat"}

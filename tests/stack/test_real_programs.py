@@ -9,13 +9,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
-from materializationengine.kernel.processes import wait_until
 from materializationengine.stack import Stack, StackInfo, locate
 from materializationengine.stack.assembly import Options
 from materializationengine.stack.custody import all_gone
 from materializationengine.stack.info import Layout
 from materializationengine.stack.launcher import down, up
+
+from materializationengine.kernel.processes import wait_until
 
 
 @pytest.fixture(scope="module")

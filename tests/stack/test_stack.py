@@ -15,15 +15,15 @@ import psycopg2
 import pytest
 import redis
 from click.testing import CliRunner
-
-from materializationengine.config import Settings
-from materializationengine.kernel.processes import ServerError, wait_until
 from materializationengine.stack import Stack, StackInfo, StackNotRunning, locate
 from materializationengine.stack.assembly import Options
 from materializationengine.stack.commands import stack as commands
 from materializationengine.stack.custody import all_gone
 from materializationengine.stack.info import Layout
 from materializationengine.stack.launcher import remove
+
+from materializationengine.config import Settings
+from materializationengine.kernel.processes import ServerError, wait_until
 
 from . import fakes
 

@@ -9,10 +9,10 @@ import time
 from pathlib import Path
 
 import pytest
-
-from materializationengine.kernel.processes import ServerError, wait_until
 from materializationengine.stack.child import Child
 from materializationengine.stack.supervisor import Policy, Service, Supervisor
+
+from materializationengine.kernel.processes import ServerError, wait_until
 
 SWIFT = Policy(first=0.05, longest=0.4, forget=60.0, patience=10.0)
 
