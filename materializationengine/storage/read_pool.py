@@ -8,7 +8,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -69,7 +69,7 @@ class ReadPool:
             raise
         self._give(database, connection)
 
-    def batches(self, database: str, sql: str, *, in_order: bool) -> Iterator[pa.RecordBatch]:
+    def batches(self, database: str, sql: str, *, in_order: bool) -> Generator[pa.RecordBatch]:
         """The answer, batch by batch; closing the iterator half way closes the connection.
 
         `in_order` reads a single table in the order of its rows. Raises BadQuery, QueryTimeout, StorageUnavailable.
