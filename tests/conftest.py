@@ -16,7 +16,7 @@ from materializationengine.config import Settings
 from materializationengine.gateways.worlds import LocalWorlds
 from materializationengine.kernel.postgres import PrivateCluster
 from materializationengine.kernel.redis import PrivateRedis
-from tests.harness import Engine, Neighbors
+from tests.harness import Engine, Neighbors, drop_databases
 
 SHARED = Path(__file__).parent / "../../shared/data"
 _NUMBERS = itertools.count(1)
@@ -80,9 +80,11 @@ def em512() -> Path:
 
 
 @pytest.fixture
-def datastack() -> str:
-    """A datastack's name that no other test uses."""
-    return f"stack{next(_NUMBERS)}"
+def datastack(postgres: PrivateCluster) -> Iterator[str]:
+    """A datastack's name that no other test uses; its databases go with the test."""
+    name = f"stack{next(_NUMBERS)}"
+    yield name
+    drop_databases(postgres.url, name)
 
 
 @pytest.fixture
