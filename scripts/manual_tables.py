@@ -18,6 +18,7 @@ from materializationengine.web.app import create_app
 from materializationengine.web.errors import STATUS, status_of
 
 ROOT = Path(__file__).parents[1]
+KINDS: dict[type, str] = {str: "text", int: "whole number", float: "number", bool: "switch"}
 PACKAGES = ("materializationengine", "localcave", "l1dbproto")
 
 
@@ -25,7 +26,7 @@ def settings_table() -> str:
     """Every setting: variable, default, and its meaning with the unit."""
     rows = ["| variable | default | kind | meaning |", "|---|---|---|---|"]
     for each in fields(Settings):
-        kind = "secret" if each.metadata["secret"] else type(each.default).__name__
+        kind = "secret" if each.metadata["secret"] else KINDS[type(each.default)]
         rows.append(f"| `{each.metadata['env']}` | {_default(each.default)} | {kind} | {each.metadata['doc']} |")
     return "\n".join(rows)
 
@@ -51,12 +52,13 @@ def routes_table() -> str:
 
 def errors_table() -> str:
     """Every error that a caller can meet: HTTP status, the word in `error`, the default message."""
-    rows = ["| status | class | message, unless a more exact one is given |", "|---|---|---|"]
     classes = [kind for _, kind in inspect.getmembers(errors, inspect.isclass) if kind.__module__ == errors.__name__]
-    for kind in sorted(classes, key=lambda kind: (status_of(kind()), kind.__name__)):
-        if kind in STATUS or not kind.__subclasses__():
-            rows.append(f"| {status_of(kind())} | `{kind.__name__}` | {first_line(kind.__doc__)} |")
-    return "\n".join(rows)
+    rows = [
+        f"| {status_of(kind())} | `{kind.__name__}` | {first_line(kind.__doc__)} |"
+        for kind in sorted(classes, key=lambda kind: (status_of(kind()), kind.__name__))
+        if kind in STATUS or not kind.__subclasses__()
+    ]
+    return "\n".join(["| status | class | message, unless a more exact one is given |", "|---|---|---|", *rows])
 
 
 def commands_text() -> str:

@@ -1,4 +1,4 @@
-"""The map of all workflows, read off the code: module, task, queue, command, REST path, schedule, page of the manual."""
+"""The map of all workflows, read off the code: module, task, queue, command, REST path, schedule, page."""
 
 from __future__ import annotations
 

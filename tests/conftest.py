@@ -35,7 +35,7 @@ _SETTINGS = {"SQLALCHEMY_DATABASE_URI", "REDIS_URL", "CELERY_BROKER_URL", "LOCAL
 @pytest.fixture(scope="session")
 def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrivateCluster]:
     """One PostgreSQL with PostGIS for the whole run."""
-    with PrivateCluster(tmp_path_factory.mktemp("postgres") / "cluster", durable=False) as cluster:
+    with PrivateCluster(tmp_path_factory.mktemp("postgres") / "cluster", durable=False, keep=False) as cluster:
         yield cluster
 
 

@@ -26,7 +26,7 @@ from ..gateways.worlds import LocalWorlds
 from ..kernel import moments
 from ..stack import launcher
 from ..stack.assembly import Options
-from ..stack.info import DEFAULT_FOLDER, Layout, StackInfo
+from ..stack.info import DEFAULT_FOLDER, Layout, StackInfo, described
 from ..workflows.celery_app import create_celery
 from ..workflows.launch import launch
 from ..workflows.requests import RunRequest, UploadRequest
@@ -82,7 +82,7 @@ def demo(world: str | None, folder: str, client_python: str | None) -> None:
 
 def _set_the_scene(world: Path | None, folder: Path) -> Scene:
     out.print("[bold]Starting the stack[/bold]: PostgreSQL, Redis, local CAVE, web, workers, beat")
-    stack = launcher.up(Layout(folder), Options(), os.environ)
+    stack = described(os.environ) or launcher.up(Layout(folder), Options(), os.environ)
     services = Services(Settings.from_env({**os.environ, **stack.environment()}), "matengine demo")
     if world is None:
         world = folder / "worlds" / "demo"

@@ -152,7 +152,7 @@ class PrivateCluster:
 
     def _start(self) -> None:
         self._account = unprivileged_account()
-        prepare(self.folder, self._account)
+        prepare(self.folder, self._account, keep=self.keep)
         self._initialize()
         self._clear_leftovers()
         # The same port again after a death, so that its clients find it back.

@@ -6,7 +6,7 @@ imported. A supervisor owns all of them, starts the fallen anew, and takes them 
 
 from __future__ import annotations
 
-from .info import StackInfo, StackNotRunning, locate
+from .info import StackInfo, StackNotRunning, described, locate
 from .launcher import Stack
 
-__all__ = ["Stack", "StackInfo", "StackNotRunning", "locate"]
+__all__ = ["Stack", "StackInfo", "StackNotRunning", "described", "locate"]

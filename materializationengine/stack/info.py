@@ -114,6 +114,15 @@ def locate(folder: Path | str) -> StackInfo:
     raise StackNotRunning(f"no stack runs in {layout.folder}; start one with `matengine stack up --dir {folder}`")
 
 
+def described(environ: Mapping[str, str]) -> StackInfo | None:
+    """The stack that variables describe (in a container, say), if they name all of its parts; `environment` undone."""
+    names = ("LOCAL_SERVER_URL", "SQLALCHEMY_DATABASE_URI", "REDIS_URL", "LOCALCAVE_URL")
+    server, postgres, redis, localcave = (environ.get(name, "") for name in names)
+    if not (server and postgres and redis and localcave):
+        return None
+    return StackInfo(server, postgres, redis, localcave, environ.get("MATENGINE_DIR", ""))
+
+
 def write(layout: Layout, info: StackInfo) -> None:
     """Replace the record in one stroke: whoever reads it sees the old one or the new one, whole."""
     handle, half = tempfile.mkstemp(prefix=".stack-", dir=layout.folder)  # made with mode 600

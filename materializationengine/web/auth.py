@@ -76,13 +76,13 @@ def user() -> User:
 def check_read(table: AnnotationTable) -> None:
     """Raises TableDenied for a table that its owner keeps from the caller."""
     if not _may(table, table.read_permission):
-        raise TableDenied(f"table {table.table_name} can be read by {_readers(table.read_permission)} only")
+        raise TableDenied(f"table {table.table_name} can be read by its owner, user {table.user_id}, only")
 
 
 def check_write(table: AnnotationTable) -> None:
     """Raises TableDenied for a table that the caller may not write to."""
     if not _may(table, table.write_permission):
-        raise TableDenied(f"table {table.table_name} can be changed by {_readers(table.write_permission)} only")
+        raise TableDenied(f"table {table.table_name} can be changed by its owner, user {table.user_id}, only")
 
 
 def check_owner(table: AnnotationTable) -> None:
@@ -92,12 +92,9 @@ def check_owner(table: AnnotationTable) -> None:
 
 
 def _may(table: AnnotationTable, permission: Permission) -> bool:
+    """GROUP lets in no more than PRIVATE here: whose groups an owner is in, only the auth service could say."""
     return permission is Permission.PUBLIC or _owns(table)
 
 
 def _owns(table: AnnotationTable) -> bool:
     return user().admin or table.user_id == str(user().id)
-
-
-def _readers(permission: Permission) -> str:
-    return "its owner" if permission is Permission.PRIVATE else "its owner's group"

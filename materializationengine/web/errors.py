@@ -14,6 +14,7 @@ from flask import Flask, Response, g
 from werkzeug.exceptions import HTTPException
 
 from ..domain import errors
+from .extensions import DATABASE_DOWN
 from .parts import parts
 
 log = structlog.get_logger(__name__)
@@ -45,6 +46,8 @@ def init_app(app: Flask) -> None:
     """Let every error of the application end here."""
     app.register_error_handler(errors.MaterializationError, _ours)
     app.register_error_handler(HTTPException, _http)
+    for kind in DATABASE_DOWN:
+        app.register_error_handler(kind, _database_down)
     app.register_error_handler(Exception, _unexpected)
 
 
@@ -77,6 +80,11 @@ def _ours(error: errors.MaterializationError) -> Response:
     details = dict(error.details)
     word = str(details.pop("error", _word(type(error).__name__)))
     return answer(status, error.message, word, details, _headers(error, word))
+
+
+def _database_down(error: Exception) -> Response:
+    log.warning("database is down", error=str(error))
+    return _ours(errors.StorageUnavailable(retry_after=5.0))
 
 
 def _headers(error: errors.MaterializationError, word: str) -> dict[str, str]:

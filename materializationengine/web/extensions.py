@@ -12,10 +12,15 @@ from flask import g
 from flask_sqlalchemy import SQLAlchemy
 from flask_sqlalchemy.session import Session as FlaskSession
 from sqlalchemy import Engine
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import TimeoutError as PoolExhausted
 from sqlalchemy.orm import Session
 
 from ..storage.models import Base
 from .parts import parts
+
+DATABASE_DOWN = (OperationalError, PoolExhausted)
+"""What a session raises when its server is gone, or every connection of its pool is taken."""
 
 
 class LiveSession(FlaskSession):

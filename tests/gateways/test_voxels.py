@@ -26,6 +26,11 @@ def test_a_border_that_floats_miss(position, units, voxel, expected):
     assert along_x(position, units, voxel) == expected
 
 
+def test_a_ratio_is_never_rounded_by_itself():
+    assert 49 * (1 / 49) < 1
+    assert along_x(49, 1.0, 49.0) == 1
+
+
 @pytest.mark.parametrize(("position", "expected"), [(0.5, 0), (-0.5, -1), (-1.0, -1), (-1.5, -2), (1.999, 1)])
 def test_a_voxel_holds_what_lies_above_its_lower_border(position, expected):
     assert along_x(position, 8.0, 8.0) == expected

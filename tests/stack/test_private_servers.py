@@ -166,6 +166,21 @@ def test_a_forgotten_refuge_goes_when_its_folder_is_made_anew(tmp_path: Path, mo
     assert other.exists() and second.exists()
 
 
+def test_a_refuge_whose_process_was_killed_goes_if_it_was_not_to_be_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cluster_home, "REFUGES", tmp_path)
+    kept, ours = cluster_home.refuge(tmp_path / "a"), cluster_home.refuge(tmp_path / "b", keep=False)
+    orphan = cluster_home.refuge(tmp_path / "c", keep=False)
+    with subprocess.Popen(["true"]) as dead:
+        dead.wait()
+    (orphan / "origin").write_text(f"{tmp_path / 'c'}\n{dead.pid}\n")
+    cluster_home.refuge(tmp_path / "d")
+    assert not orphan.exists()
+    assert kept.exists()
+    assert ours.exists()
+
+
 def test_servers_die_with_their_owner(tmp_path: Path) -> None:
     script = textwrap.dedent(f"""
         import time

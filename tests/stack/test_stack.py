@@ -9,6 +9,7 @@ import subprocess
 import sys
 import urllib.request
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import psycopg2
@@ -17,8 +18,9 @@ import redis
 from click.testing import CliRunner
 
 from materializationengine.config import Settings
+from materializationengine.kernel.postgres import normalize
 from materializationengine.kernel.processes import ServerError, wait_until
-from materializationengine.stack import Stack, StackInfo, StackNotRunning, locate
+from materializationengine.stack import Stack, StackInfo, StackNotRunning, described, locate
 from materializationengine.stack.assembly import Options
 from materializationengine.stack.commands import stack as commands
 from materializationengine.stack.custody import all_gone
@@ -92,6 +94,8 @@ def test_up_tells_where_everything_is_and_down_leaves_nothing(folder: Path, envi
 def test_its_environment_is_what_the_settings_want(folder: Path, environ: dict[str, str]) -> None:
     with Stack(folder, QUICK, environ) as info:
         settings = Settings.from_env(info.environment())
+        assert described(info.environment()) == replace(info, postgres=normalize(info.postgres), pids={})
+        assert described({**info.environment(), "LOCALCAVE_URL": ""}) is None
         assert (settings.local_server, settings.localcave_url) == (info.server, info.localcave)
         assert settings.as_of_margin == 0
         assert settings.auth_disabled

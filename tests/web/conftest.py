@@ -41,7 +41,7 @@ def cluster(database_url: str) -> Iterator[Cluster]:
 
 
 @pytest.fixture(scope="session")
-def rows(cluster: Cluster) -> dict[str, list[frozen.Row]]:
+def rows(cluster: Cluster) -> frozen.Rows:
     """The rows of every version, in the order in which they lie; building them is done once."""
     made = frozen.make_rows()
     frozen.build(cluster, made)

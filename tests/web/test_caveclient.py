@@ -10,7 +10,6 @@ from . import frozen
 from .asking import flat, float_32
 from .conftest import Drive
 
-Rows = dict[str, list[frozen.Row]]
 ROOT = frozen.BIG + 3
 QUERIES: dict[str, Any] = {
     "whole": ("synapses", {}),
@@ -35,11 +34,11 @@ QUERIES: dict[str, Any] = {
 
 
 @pytest.fixture(scope="module")
-def read(drive: Drive, rows: Rows) -> dict[str, Any]:
+def read(drive: Drive, rows: frozen.Rows) -> dict[str, Any]:
     return drive("reading.py", queries=QUERIES, root=ROOT)
 
 
-def test_versions_and_metadata(read: dict[str, Any], rows: Rows) -> None:
+def test_versions_and_metadata(read: dict[str, Any], rows: frozen.Rows) -> None:
     assert sorted(read["versions"]) == [1, 2] and sorted(read["expired"]) == [1, 2, 4]
     assert read["timestamp"] == "2026-01-02T03:04:05.000006+00:00"
     assert sorted(read["tables"]) == sorted(read["all_metadata"]) == sorted(frozen.SCHEMAS)
@@ -47,7 +46,7 @@ def test_versions_and_metadata(read: dict[str, Any], rows: Rows) -> None:
     assert read["count"] == len(rows["synapses"]) and read["versions_metadata"] == [1, 2]
 
 
-def test_a_whole_table_value_by_value(read: dict[str, Any], rows: Rows) -> None:
+def test_a_whole_table_value_by_value(read: dict[str, Any], rows: frozen.Rows) -> None:
     frame = read["frames"]["whole"]
     kinds = dict(zip(frame["columns"], frame["dtypes"], strict=True))
     assert kinds == {
@@ -73,7 +72,7 @@ def ids(frame: dict[str, Any]) -> list[int]:
     return [row[frame["columns"].index("id")] for row in frame["rows"]]
 
 
-def test_filters(read: dict[str, Any], rows: Rows) -> None:
+def test_filters(read: dict[str, Any], rows: frozen.Rows) -> None:
     frames, table = read["frames"], rows["synapses"]
     of_root = [row["id"] for row in table if row["pre_pt_root_id"] == ROOT]
     assert ids(frames["few"]) == of_root[:7] and frames["few"]["columns"] == ["id", "size", "ctr_pt_position"]
@@ -85,7 +84,7 @@ def test_filters(read: dict[str, Any], rows: Rows) -> None:
     assert frames["scaled"]["resolution"] == [1.0, 1.0, 1.0]
 
 
-def test_a_reference_table_is_merged_with_its_target(read: dict[str, Any], rows: Rows) -> None:
+def test_a_reference_table_is_merged_with_its_target(read: dict[str, Any], rows: frozen.Rows) -> None:
     nuclei = {row["id"]: row for row in rows["nuclei"]}
     for name, kind in (("merged", "b"), ("manager", "a")):
         frame = read["frames"][name]
@@ -103,7 +102,7 @@ def test_a_reference_table_is_merged_with_its_target(read: dict[str, Any], rows:
     assert len(read["frames"]["join"]["rows"]) == len(rows["cell_types"])
 
 
-def test_synapse_query_leaves_out_zeros_and_autapses(read: dict[str, Any], rows: Rows) -> None:
+def test_synapse_query_leaves_out_zeros_and_autapses(read: dict[str, Any], rows: frozen.Rows) -> None:
     expected = [
         row["id"]
         for row in rows["synapses"]
@@ -112,7 +111,7 @@ def test_synapse_query_leaves_out_zeros_and_autapses(read: dict[str, Any], rows:
     assert ids(read["synapses"]) == expected
 
 
-def test_split_positions_and_json_rows(read: dict[str, Any], rows: Rows) -> None:
+def test_split_positions_and_json_rows(read: dict[str, Any], rows: frozen.Rows) -> None:
     box = read["frames"]["managed_box"]
     expected = [row["id"] for row in rows["synapses"] if max(row["ctr_pt_position"]) <= 300]
     assert expected and ids(box) == expected and "ctr_pt_position_x" in box["columns"]

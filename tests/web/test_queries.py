@@ -14,8 +14,6 @@ from hypothesis import strategies as st
 from . import frozen
 from .asking import ask, flat, holds, join, post, read
 
-Rows = dict[str, list[frozen.Row]]
-
 INTEGERS = {
     "synapses": ["id", "pre_pt_root_id", "post_pt_root_id", "pre_pt_supervoxel_id"],
     "nuclei": ["id", "pt_root_id"],
@@ -89,7 +87,9 @@ def body_of(table: str, asked: list[tuple[str, str, Any]]) -> dict[str, Any]:
     version=st.sampled_from([1, 2]),
     page=st.tuples(st.none() | st.integers(0, 50), st.integers(0, 300)),
 )
-def test_filters_against_every_row(client: FlaskClient, rows: Rows, question: Any, version: int, page: Any) -> None:
+def test_filters_against_every_row(
+    client: FlaskClient, rows: frozen.Rows, question: Any, version: int, page: Any
+) -> None:
     table, asked = question
     limit, offset = page
     body = body_of(table, asked)
@@ -100,12 +100,12 @@ def test_filters_against_every_row(client: FlaskClient, rows: Rows, question: An
     assert ask(client, table, {**body, "limit": limit, "offset": offset}, version) == expected
 
 
-def test_without_a_filter_every_row_comes_in_the_order_in_which_it_lies(client: FlaskClient, rows: Rows) -> None:
+def test_without_a_filter_every_row_comes_in_the_order_in_which_it_lies(client: FlaskClient, rows: frozen.Rows) -> None:
     for table in frozen.SCHEMAS:
         assert ask(client, table, {}) == ask(client, table, {}, version=2) == [flat(row) for row in rows[table]]
 
 
-def test_pages_add_up_whatever_index_serves_the_filter(client: FlaskClient, rows: Rows) -> None:
+def test_pages_add_up_whatever_index_serves_the_filter(client: FlaskClient, rows: frozen.Rows) -> None:
     body = {"filter_in_dict": {"synapses": {"pre_pt_root_id": [frozen.BIG + n for n in range(3)]}}}
     whole = ask(client, "synapses", body)
     pages = [
@@ -117,7 +117,9 @@ def test_pages_add_up_whatever_index_serves_the_filter(client: FlaskClient, rows
 
 
 @pytest.mark.parametrize("version", [1, 2])
-def test_columns_as_selected_and_a_root_brings_its_supervoxel(client: FlaskClient, rows: Rows, version: int) -> None:
+def test_columns_as_selected_and_a_root_brings_its_supervoxel(
+    client: FlaskClient, rows: frozen.Rows, version: int
+) -> None:
     got = ask(
         client,
         "synapses",
@@ -130,7 +132,7 @@ def test_columns_as_selected_and_a_root_brings_its_supervoxel(client: FlaskClien
 
 
 @pytest.mark.parametrize("version", [1, 2])
-def test_count(client: FlaskClient, rows: Rows, version: int) -> None:
+def test_count(client: FlaskClient, rows: frozen.Rows, version: int) -> None:
     body = {"filter_equal_dict": {"synapses": {"post_pt_root_id": 0}}, "limit": 1}
     expected = sum(row["post_pt_root_id"] == 0 for row in rows["synapses"])
     assert ask(client, "synapses", body, version, "count=True") == [{"count": expected}]
@@ -145,7 +147,7 @@ def test_count(client: FlaskClient, rows: Rows, version: int) -> None:
     ],
 )
 def test_positions_in_the_resolution_asked_for(
-    client: FlaskClient, rows: Rows, resolution: list[float], factors: tuple[float, ...], kind: pa.DataType
+    client: FlaskClient, rows: frozen.Rows, resolution: list[float], factors: tuple[float, ...], kind: pa.DataType
 ) -> None:
     body = {"desired_resolution": resolution, "select_columns": ["id", "pre_pt_position"]}
     answer = post(client, "version/1/table/synapses/query", body)
@@ -158,7 +160,7 @@ def test_positions_in_the_resolution_asked_for(
         ]
 
 
-def joined(rows: Rows) -> list[frozen.Row]:
+def joined(rows: frozen.Rows) -> list[frozen.Row]:
     """cell_types joined to nuclei, names that both have marked on the side of nuclei."""
     nuclei = {row["id"]: flat(row) for row in rows["nuclei"]}
     return [
@@ -178,12 +180,12 @@ def by_id(found: list[frozen.Row]) -> list[frozen.Row]:
 
 
 @pytest.mark.parametrize("version", [1, 2])
-def test_a_reference_table_with_its_target(client: FlaskClient, rows: Rows, version: int) -> None:
+def test_a_reference_table_with_its_target(client: FlaskClient, rows: frozen.Rows, version: int) -> None:
     assert by_id(join(client, JOIN, version)) == by_id(joined(rows))
 
 
 @pytest.mark.parametrize("version", [1, 2])
-def test_pages_of_a_join_add_up(client: FlaskClient, rows: Rows, version: int) -> None:
+def test_pages_of_a_join_add_up(client: FlaskClient, rows: frozen.Rows, version: int) -> None:
     pages = [
         row for offset in range(0, 160, 7) for row in join(client, {**JOIN, "limit": 7, "offset": offset}, version)
     ]
@@ -191,7 +193,9 @@ def test_pages_of_a_join_add_up(client: FlaskClient, rows: Rows, version: int) -
 
 
 @pytest.mark.parametrize("version", [1, 2])
-def test_a_filter_on_the_target_keyed_by_the_table_that_refers(client: FlaskClient, rows: Rows, version: int) -> None:
+def test_a_filter_on_the_target_keyed_by_the_table_that_refers(
+    client: FlaskClient, rows: frozen.Rows, version: int
+) -> None:
     body = {
         **JOIN,
         "filter_in_dict": {"cell_types": {"cell_type": ["a", "it's"]}},
@@ -223,7 +227,7 @@ def test_suffixes_by_place_and_columns_by_table(client: FlaskClient) -> None:
     assert answer.headers["dataframe_resolution"] == "64.0, 64.0, 40.0"
 
 
-def test_three_tables(client: FlaskClient, rows: Rows) -> None:
+def test_three_tables(client: FlaskClient, rows: frozen.Rows) -> None:
     tables = [["nuclei", "id"], ["cell_types", "target_id"], ["marks", "valid_id"]]
     names = {"nuclei": ["id"], "cell_types": ["cell_type"], "marks": ["tag"]}
     got = join(client, {"tables": tables, "select_column_map": names})
@@ -237,14 +241,14 @@ def test_three_tables(client: FlaskClient, rows: Rows) -> None:
     assert expected and sorted(map(str, got)) == sorted(map(str, expected))
 
 
-def test_a_sample_is_of_rows_that_are_there(client: FlaskClient, rows: Rows) -> None:
+def test_a_sample_is_of_rows_that_are_there(client: FlaskClient, rows: frozen.Rows) -> None:
     whole = {row["id"] for row in rows["synapses"]}
     some = {row["id"] for row in ask(client, "synapses", {}, options="random_sample=500")}
     assert 350 < len(some) < 650 and some < whole
     assert len(ask(client, "synapses", {}, options="random_sample=5000")) == len(whole)
 
 
-def test_json_rows(client: FlaskClient, rows: Rows) -> None:
+def test_json_rows(client: FlaskClient, rows: frozen.Rows) -> None:
     answer = post(client, "version/1/table/nuclei/query", {"limit": 40}, "return_pyarrow=False")
     assert answer.content_type == "application/json"
     expected = [flat(row) | {"volume": row["volume"]} for row in rows["nuclei"][:40]]
@@ -270,7 +274,7 @@ def test_an_empty_answer_keeps_its_columns(client: FlaskClient) -> None:
     assert {c["name"]: c["numpy_type"] for c in columns}["size"] == "Float32"
 
 
-def test_a_public_datastack_reads_its_parent_s_rows(client: FlaskClient, rows: Rows) -> None:
+def test_a_public_datastack_reads_its_parent_s_rows(client: FlaskClient, rows: frozen.Rows) -> None:
     path = f"/materialize/api/v3/datastack/{frozen.PUBLIC}/version/5/table/%s/query"
     assert read(client.post(path % "nuclei", json={})).num_rows == len(rows["nuclei"])
     assert client.post(path % "synapses", json={}).status_code == 404

@@ -36,7 +36,7 @@ def one(field: str, column: str, value: Any, table: str = "synapses") -> dict[st
         ({"desired_resolution": [4, 4]}, "desired_resolution", "3"),
         ({"desired_resolution": [4, 4, 0]}, "desired_resolution.2", "greater than or equal to"),
         ({"desired_resolution": [4, 4, float("nan")]}, "desired_resolution.2", "nan"),
-        ({"desired_resolution": [4 / 2**23, 4, 40]}, "desired_resolution", "32 bits"),
+        ({"desired_resolution": [4, 4, 40 / 2**22]}, "desired_resolution", "32 bits"),
         ({"select_columns": [1]}, "select_columns", "list of column names"),
         ({"select_columns": ["siez"]}, "select_columns.siez", "did you mean 'size'?"),
         ({"select_column_map": {"nuclei": ["id"]}}, "select_column_map.nuclei", "there are synapses"),
@@ -200,6 +200,14 @@ def test_a_database_that_is_down_is_a_503_with_a_time(settings: Settings) -> Non
     assert answer.status_code == 503 and int(answer.headers["Retry-After"]) > 0 and "nobody:x" not in answer.text
     assert client.get("/health/live").status_code == 200
     assert client.get("/health/ready").status_code == 503
+    parts(away).close()
+
+
+def test_a_database_that_goes_down_later_is_a_503_as_well(settings: Settings) -> None:
+    away = create_app(replace(settings, database_url="postgresql://nobody:x@127.0.0.1:1/x"))
+    parts(away).live._met.add(frozen.VOLUME)
+    answer = away.test_client().get(f"{API}/datastack/{frozen.DATASTACK}/versions")
+    assert answer.status_code == 503 and answer.headers["Retry-After"] and "nobody:x" not in answer.text
     parts(away).close()
 
 
