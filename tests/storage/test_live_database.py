@@ -75,7 +75,7 @@ def test_an_older_caves_tables_are_adopted(cluster: Cluster, postgres: PrivateCl
         cursor.execute("CREATE TABLE alembic_version (version_num varchar(32))")
         cursor.execute("INSERT INTO alembic_version VALUES ('fac66b439033')")
         cursor.execute(
-            "CREATE TABLE analysisversion (id serial PRIMARY KEY, datastack varchar(100) NOT NULL, version int NOT NULL,"
+            "CREATE TABLE analysisversion (id serial PRIMARY KEY, datastack varchar(100) NOT NULL, version int,"
             " time_stamp timestamp NOT NULL, valid boolean, expires_on timestamp, status version_status NOT NULL)"
         )
         cursor.execute("INSERT INTO analysisversion VALUES (1, 'minnie', 3, now(), true, null, 'AVAILABLE')")
