@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ import psycopg2
 import psycopg2.extensions
 import pytest
 
+from materializationengine.bootstrap import Services
 from materializationengine.domain import errors
 from materializationengine.domain.names import build_database, frozen_database
 from materializationengine.domain.plan import RunKind, RunStatus
@@ -239,3 +241,44 @@ def test_6_nobody_is_thrown_out_and_no_key_is_left_unchecked(engine: Engine, loa
         assert cursor.fetchone() == before
         cursor.execute("SELECT count(*) FROM pg_constraint WHERE contype = 'f' AND NOT convalidated")
         assert cursor.fetchone() == (0,)
+
+
+def test_2_an_edit_that_is_written_later_than_it_counts_from_is_not_missed(
+    engine: Engine, small_world: Path, datastack: str, tmp_path: Path
+) -> None:
+    world = copy_world(small_world, tmp_path / "world", edits=False)
+    engine.load(world, datastack)
+    engine.upload_synapses(world, datastack, BIRTH)
+    engine.run(RunKind.INGEST, datastack, as_of=moments.now())
+    engine.neighbors.faults(visibility_delay_s=1.0, datastack=datastack)
+    try:
+        moment = merge_two_neurons(engine, world, datastack) + timedelta(milliseconds=200)
+        time.sleep(1.5)
+    finally:
+        engine.neighbors.mend()
+    patient = Engine(Services(replace(engine.services.settings, as_of_margin=10.0), "tests"), engine.neighbors)
+    version = patient.run(RunKind.COMPLETE, datastack, as_of=moment).version
+    patient.services.close()
+    rows = engine.frozen(datastack, version)
+    expected = Oracle(world).objects_of(ends(rows, "supervoxel_id"), moment)
+    assert same_partition(ends(rows, "root_id"), expected)
+
+
+def merge_two_neurons(engine: Engine, world: Path, datastack: str) -> datetime:
+    """Merge the two neurons with the most synapses, now; returns the edit's moment."""
+    oracle = Oracle(world)
+    bound = np.load(world / "truth/supervoxels.npy").astype(np.int64)
+    objects = oracle.objects_of(bound, BIRTH)
+    numbers, counts = np.unique(objects[objects != 0], return_counts=True)
+    ids = [int(bound[objects == one][0]) for one in numbers[np.argsort(counts)[-2:]]]
+    now = moments.now()
+    stamp = now.replace(microsecond=now.microsecond // 1000 * 1000)
+    edit = {
+        "operation_id": 1,
+        "timestamp": stamp.isoformat(timespec="milliseconds"),
+        "type": "merge",
+        "supervoxels": ids,
+    }
+    (world / "graph/edits.jsonl").write_text(json.dumps(edit) + "\n")
+    engine.edit(datastack)
+    return stamp
