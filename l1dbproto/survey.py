@@ -98,8 +98,10 @@ class Survey:
         start = self._start(first)
         for _ in range(visits):
             timings = Timings()
-            with timings.stage("VisitProcessing"):
+            with timings.stage("Visit", log=False):
                 done = self._visit(start, timings, update, explain)
+            spent = timings.stages["Visit"]
+            _LOG.info("%s--- Finished processing visit %d, time: %s%s", _BLUE, done.visitId, spent, _PLAIN)
             if metrics is not None:
                 metrics.write(timings, visit=done.visitId, time=done.visitTime.isoformat(), divide=self._plan.divide)
             start = self._following(done)
@@ -120,25 +122,24 @@ class Survey:
     def _visit(self, start: Visit, timings: Timings, update: bool, explain: bool) -> Visit:
         if start.visitId % VISITS_PER_DAILY_JOB == 0 and update:
             self._daily(timings)
-        before = Timings()
-        with before.stage("DIA"):
-            ids = (start.lastObjectId or 0, start.lastSourceId or 0)
-            plan = self._plan.visit(start.visitId, start.visitTime, *ids)
-            _begin(plan)
+        ids = (start.lastObjectId or 0, start.lastSourceId or 0)
+        plan = self._plan.visit(start.visitId, start.visitTime, *ids)
+        _begin(plan)
+        with timings.stage("DIA"):
             detections = detect(plan, self._sky)
         _LOG.info("DIA generated %d sources", len(detections))
-        timings.add(before)
         finished = after(plan, detections)
-        with timings.stage("Visit"):
+        with timings.stage("VisitProcessing"):
             self._workers.process(self._db, plan, detections, finished, update, explain, timings)
         timings.add(self._db.timings.take())
         if start.visitId % VISITS_PER_ROW_COUNT == 0:
-            for table, rows in self._db.tableRowCount().items():
-                _LOG.info("%s row count: %d", table, rows)
-                timings.count(f"{table} rows", rows)
-        spent = timings.stages["Visit"]
-        _LOG.info("%s--- Finished processing visit %d, time: %s%s", _BLUE, plan.visit_id, spent, _PLAIN)
+            self._count_rows(timings)
         return finished
+
+    def _count_rows(self, timings: Timings) -> None:
+        for table, rows in self._db.tableRowCount().items():
+            _LOG.info("%s row count: %d", table, rows)
+            timings.count(f"{table} rows", rows)
 
     def _daily(self, timings: Timings) -> None:
         _LOG.info("+++ Start daily activities")

@@ -44,13 +44,14 @@ class Timings:
     counts: dict[str, int] = field(default_factory=dict)
 
     @contextmanager
-    def stage(self, name: str) -> Iterator[None]:
+    def stage(self, name: str, log: bool = True) -> Iterator[None]:
         """Time the body, log one line, and add to the sum of `name`; a body that fails is not counted."""
         before = _now()
         yield
         after = _now()
         spent = Spent(after.real - before.real, after.user - before.user, after.sys - before.sys)
-        _LOG.info("%s%s: %s", self.prefix, name, spent)
+        if log:
+            _LOG.info("%s%s: %s", self.prefix, name, spent)
         self.stages[name] = self.stages.get(name, Spent()) + spent
 
     def count(self, name: str, rows: int) -> None:
