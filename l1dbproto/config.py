@@ -120,7 +120,7 @@ def read_config(path: Path | str) -> L1dbConfig:
 
 def _from_parser(parser: RawConfigParser) -> L1dbConfig:
     # Keys of [DEFAULT] would silently show up in every section.
-    for section in [*parser.sections(), *(["DEFAULT"] if parser.defaults() else [])]:
+    for section in [*(["DEFAULT"] if parser.defaults() else []), *parser.sections()]:
         if section not in _SECTIONS:
             raise ConfigError(f"unknown section [{section}]; the sections are [database] and [l1db]")
         for key in parser[section]:

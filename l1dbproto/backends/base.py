@@ -44,6 +44,7 @@ class Session(ABC):
         self.config = config
         self._handle: Any = None
         self._owner = 0
+        self._inherited: list[Any] = []
 
     @contextmanager
     def transaction(self, *, writing: bool = False) -> Iterator[None]:
@@ -84,14 +85,21 @@ class Session(ABC):
 
     def close(self) -> None:
         """Close the connection; the next use opens another."""
-        if self._handle is not None and self._owner == os.getpid():
+        if self._handle is None:
+            return
+        if self._owner == os.getpid():
             self._disconnect()
+        else:
+            self._inherited.append(self._handle)
         self._handle = None
 
     def _open(self) -> None:
         if self._handle is not None and self._owner == os.getpid():
             return
-        # A connection that came through a fork is the parent's; closing it here would end it there.
+        # A connection that came through a fork is the parent's. To close it here, or to let it be collected,
+        # which is the same, would end it there.
+        if self._handle is not None:
+            self._inherited.append(self._handle)
         self._handle, self._owner = self._connect(), os.getpid()
 
     def _abandon(self) -> None:

@@ -10,7 +10,6 @@ from typing import Any
 import adbc_driver_sqlite.dbapi as driver
 import pyarrow as pa
 from adbc_driver_manager import Error as DriverError
-from adbc_driver_manager import IntegrityError
 
 from ..tables import last_table
 from .base import NO_TABLE, STAGE, Ids, Session, quoted
@@ -18,6 +17,7 @@ from .base import NO_TABLE, STAGE, Ids, Session, quoted
 # The driver types each column by the first batch of an answer; one batch for all keeps a late value from failing.
 _ONE_BATCH = {"adbc.sqlite.query.batch_rows": str(1 << 30)}
 _BUSY_MILLISECONDS = 120_000
+_STATES = {"no such table": NO_TABLE, "constraint failed": "23505", "database is locked": "40001"}
 
 
 class SqliteSession(Session):
@@ -77,9 +77,8 @@ class SqliteSession(Session):
         return [str(row[3]) for row in self.rows(f"EXPLAIN QUERY PLAN {sql}")]
 
     def state_of(self, error: Exception) -> str:
-        if "no such table" in str(error):
-            return NO_TABLE
-        return "23505" if isinstance(error, IntegrityError) else super().state_of(error)
+        # The driver tells of a violated key in one way for a statement and in another for rows in bulk.
+        return next((state for words, state in _STATES.items() if words in str(error)), "")
 
     def _connect(self) -> driver.Connection:
         connection = driver.connect(str(self.config.url.database), autocommit=True)
