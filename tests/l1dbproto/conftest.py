@@ -35,9 +35,9 @@ def mariadb_socket() -> Iterator[Path]:
 @pytest.fixture
 def address(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[str], str]:
     """Makes the address of a fresh, empty database of a backend."""
-    name = f"l1_{uuid.uuid4().hex[:12]}"
 
     def make(backend: str) -> str:
+        name = f"l1_{uuid.uuid4().hex[:12]}"
         if backend == "sqlite":
             return f"sqlite:///{tmp_path / name}.sqlite"
         if backend == "postgresql":
