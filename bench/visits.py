@@ -2,18 +2,24 @@
 
     python bench/visits.py compare --backend postgresql --sources 10000 --visits 18
     python bench/visits.py prefill --rows 100000,4000000
+    python bench/visits.py survey --backend sqlite --visits 1000 --out results
 
 `compare` runs the same work (see `visits_work`) on both and prints medians over the last third of the visits and
 their ratios. The other package is never imported here: a driver script runs it in its own process and environment.
+`prefill` grows the last-object table before the visits. `survey` runs the programs of the package unattended and draws
+what they measured.
 """
 
 from __future__ import annotations
 
 import csv
 import json
+import os
 import statistics
 import subprocess
+import sys
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -50,13 +56,19 @@ def main() -> None:
 
 
 @main.command()
-@click.option("--backend", type=click.Choice(["postgresql", "sqlite"]), default="postgresql", show_default=True)
+@click.option(
+    "--backend", type=click.Choice(["postgresql", "sqlite"]), default="postgresql", show_default=True
+)
 @click.option("--sources", default=2000, show_default=True, help="Detections per visit.")
 @click.option("--visits", default=30, show_default=True)
 @click.option("--wide", is_flag=True, help="Fill every column, not only those that must be.")
 @click.option("--partition", type=click.Choice(["none", "month"]), default="none", show_default=True)
-@click.option("--apdb-python", type=click.Path(path_type=Path), default=ROOT / ".venv-apdb" / "bin" / "python")
-@click.option("--driver", type=click.Path(path_type=Path), default=DRIVER, help="Script that drives lsst-dax-apdb.")
+@click.option(
+    "--apdb-python", type=click.Path(path_type=Path), default=ROOT / ".venv-apdb" / "bin" / "python"
+)
+@click.option(
+    "--driver", type=click.Path(path_type=Path), default=DRIVER, help="Script that drives lsst-dax-apdb."
+)
 @click.option("--out", type=click.Path(path_type=Path), help="Folder for the figures of each visit.")
 def compare(
     backend: str,
@@ -74,7 +86,12 @@ def compare(
         with _addresses(backend, home) as (ours_url, theirs_url, postmaster):
             theirs = None
             if apdb_python.exists() and driver.exists():
-                words = [f"--url={theirs_url}", f"--n={sources}", f"--visits={visits}", f"--postmaster={postmaster}"]
+                words = [
+                    f"--url={theirs_url}",
+                    f"--n={sources}",
+                    f"--visits={visits}",
+                    f"--postmaster={postmaster}",
+                ]
                 theirs = _theirs(apdb_python, driver, home, [*words, *(["--wide"] if wide else [])])
             else:
                 click.echo(f"no lsst-dax-apdb to compare with ({apdb_python}, {driver})", err=True)
@@ -87,22 +104,78 @@ def compare(
 
 
 @main.command()
-@click.option("--rows", default="100000,1000000,4000000", show_default=True, help="Sizes of the last-object table.")
+@click.option(
+    "--rows", default="100000,1000000,4000000", show_default=True, help="Sizes of the last-object table."
+)
 @click.option("--sources", default=10_000, show_default=True)
 @click.option("--visits", default=15, show_default=True)
 def prefill(rows: str, sources: int, visits: int) -> None:
     """How the time to store depends on the size of the last-object table (PostgreSQL)."""
-    first = None
+    first: tuple[float, float] | None = None
     for count in map(int, rows.split(",")):
-        with tempfile.TemporaryDirectory(prefix="l1bench-", dir="/var/tmp") as scratch:
-            with _addresses("postgresql", Path(scratch)) as (url, _, _):
-                config = _config(Path(scratch) / "ours.cfg", url)
-                L1db(config).makeSchema()
-                _fill_last(url, count)
-                done = run(config, Work(sources), visits)
-        store = _medians(_last_third(done))["store"]
-        first = first or store
-        click.echo(f"{count:>9} rows before: store {store * 1000:7.1f} ms, {store / first - 1:+.1%}")
+        with (
+            tempfile.TemporaryDirectory(prefix="l1bench-", dir="/var/tmp") as scratch,
+            _addresses("postgresql", Path(scratch)) as (url, _, postmaster),
+        ):
+            config = _config(Path(scratch) / "ours.cfg", url)
+            L1db(config).makeSchema()
+            _fill_last(url, count)
+            done = _last_third(run(config, Work(sources), visits, lambda: _server_seconds(postmaster)))
+        wall = statistics.median(row.wall["store"] for row in done)
+        cpu = statistics.median(row.cpu["store"] + row.server["store"] for row in done)
+        first = first or (wall, cpu)
+        click.echo(
+            f"{count:>9} rows before: store {wall * 1000:7.1f} ms, {wall / first[0] - 1:+.1%}; "
+            f"processor time of client and server {cpu * 1000:7.1f} ms, {cpu / first[1] - 1:+.1%}"
+        )
+
+
+@main.command()
+@click.option("--backend", type=click.Choice(["postgresql", "sqlite"]), default="sqlite", show_default=True)
+@click.option(
+    "--sources", default=2000, show_default=True, help="Detections per visit, a third of them noise."
+)
+@click.option("--visits", default=1000, show_default=True)
+@click.option(
+    "--footprint", help="RA,DECL,RADIUS in degrees; default: the southern hemisphere, as in the seed."
+)
+@click.option("--out", type=click.Path(path_type=Path), default=Path("results"), show_default=True)
+def survey(backend: str, sources: int, visits: int, footprint: str | None, out: Path) -> None:
+    """Run gen_sources, create_l1_schema, ap_proto and ap_plot, unattended."""
+    out.mkdir(parents=True, exist_ok=True)
+    name = f"{backend}_{sources}_{visits}" + ("_footprint" if footprint else "")
+    metrics, words = out / f"{name}.jsonl", ["--footprint", footprint] if footprint else []
+    metrics.unlink(missing_ok=True)
+    with tempfile.TemporaryDirectory(prefix="l1bench-", dir="/var/tmp") as scratch:
+        home = Path(scratch)
+        sky = home / "variables.npy"
+        with _addresses(backend, home) as (url, _, _):
+            config = _config(home / "ours.cfg", url)
+            _program("gen_sources", "-H", -1, "-n", round(sources * 2 / 3), sky)
+            _program("create_l1_schema", "-c", config)
+            start = ["--start-time", "2026-01-01 20:00:00", "--transients", round(sources / 3)]
+            begun = time.perf_counter()
+            _program("ap_proto", "-c", config, "-n", visits, *start, *words, "--metrics", metrics, sky)
+            click.echo(f"{name}: {visits} visits in {time.perf_counter() - begun:.0f} s")
+    _program("ap_plot", "-t", name.replace("_", " "), "-o", metrics.with_suffix(".png"), metrics)
+    _program("ap_plot", "-t", name.replace("_", " "), "-o", metrics.with_suffix(".svg"), metrics)
+
+
+def _program(name: str, *words: object) -> None:
+    subprocess.run([sys.executable, "-m", f"l1dbproto.apps.{name}", *map(str, words)], check=True)
+
+
+def _server_seconds(postmaster: int) -> float:
+    """Processor time that the server's processes have used so far."""
+    used = 0
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = stat.read_text().rsplit(")", 1)[1].split()
+        except OSError:
+            continue  # gone meanwhile
+        if int(fields[1]) == postmaster:
+            used += int(fields[11]) + int(fields[12])
+    return used / os.sysconf("SC_CLK_TCK")
 
 
 @contextmanager
@@ -141,9 +214,16 @@ def _fill_last(url: str, count: int) -> None:
         for begin in range(0, count, 500_000):
             size = min(500_000, count - begin)
             columns: dict[str, object] = {name: np.zeros(size, dtype=np.float32) for name in SHORT_OBJECT}
-            columns |= {"diaObjectId": np.arange(size) + begin + 5_000_000_000, "ra": np.zeros(size), "decl": np.zeros(size)}
+            columns |= {
+                "diaObjectId": np.arange(size) + begin + 5_000_000_000,
+                "ra": np.zeros(size),
+                "decl": np.zeros(size),
+            }
             columns |= {"htmId20": rng.integers(8 << 40, 16 << 40, size)}
-            columns |= {name: np.full(size, np.datetime64("2025-01-01", "us")) for name in ("lastNonForcedSource", "validityStart")}
+            columns |= {
+                name: np.full(size, np.datetime64("2025-01-01", "us"))
+                for name in ("lastNonForcedSource", "validityStart")
+            }
             connection.append("DiaObjectLast", pa.table(columns))
         connection.commit()
     with closing(psycopg2.connect(libpq(url))) as settled:
@@ -175,7 +255,9 @@ def _report(rows: list[Row], theirs: list[dict[str, float]] | None) -> None:
         count = rows[-1].rows.get(stage, "")
         beside = f"{other[stage]:>12.3f}{other[stage] / seconds:>7.1f}x" if other else " " * 20
         click.echo(f"{stage:<10}{seconds:>10.3f}{beside}{count:>9}")
-    click.echo(f"our client's processor time: {statistics.median(sum(r.cpu.values()) for r in _last_third(rows)):.3f} s")
+    click.echo(
+        f"our client's processor time: {statistics.median(sum(r.cpu.values()) for r in _last_third(rows)):.3f} s"
+    )
     click.echo(f"source read grows by {_slope(rows) * 1e6:.1f} microseconds a row")
 
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -44,11 +46,12 @@ class Work:
 
 @dataclass
 class Row:
-    """One visit: seconds (wall clock, and our own processor time) and rows of every stage."""
+    """One visit: seconds (wall clock, processor time of ours and of the server) and rows of every stage."""
 
     visit: int
     wall: dict[str, float] = field(default_factory=dict)
     cpu: dict[str, float] = field(default_factory=dict)
+    server: dict[str, float] = field(default_factory=dict)
     rows: dict[str, int] = field(default_factory=dict)
 
 
@@ -60,37 +63,36 @@ class _Field:
 
 
 class Stages:
-    """Times the stages of one visit."""
+    """Times the stages of one visit; `server` tells the processor time of the database server so far."""
 
-    def __init__(self, row: Row) -> None:
+    def __init__(self, row: Row, server: Callable[[], float]) -> None:
         self._row = row
-        self._name = ""
-        self._begun = (0.0, 0.0)
+        self._server = server
 
-    def __call__(self, name: str) -> Stages:
-        self._name = name
-        return self
-
-    def __enter__(self) -> None:
-        self._begun = (time.perf_counter(), time.process_time())
-
-    def __exit__(self, *_: object) -> None:
-        wall, cpu = self._begun
-        self._row.wall[self._name] = time.perf_counter() - wall
-        self._row.cpu[self._name] = time.process_time() - cpu
+    @contextmanager
+    def __call__(self, name: str) -> Iterator[None]:
+        """Time the body as the stage `name`."""
+        server, cpu, wall = self._server(), time.process_time(), time.perf_counter()
+        yield
+        self._row.wall[name] = time.perf_counter() - wall
+        self._row.cpu[name] = time.process_time() - cpu
+        self._row.server[name] = self._server() - server
 
 
-def run(config: Path, work: Work, visits: int) -> list[Row]:
+def run(config: Path, work: Work, visits: int, server: Callable[[], float] = float) -> list[Row]:
     """Do the work on the (empty or pre-filled) database of a configuration file."""
     db, rng = L1db(config), np.random.default_rng(work.seed)
     places = [_field(work, number, rng) for number in range(work.fields)]
     rows, next_id = [], FIRST_NOISE_ID
     for number in range(visits):
         place, row = places[number % work.fields], Row(number)
-        noise = rand_cone_xyz(place.view.pointing, place.view.open_angle, int(rng.poisson(work.sources / 3)), rng)
+        noise = rand_cone_xyz(
+            place.view.pointing, place.view.open_angle, int(rng.poisson(work.sources / 3)), rng
+        )
         ids = np.concatenate([place.ids, np.arange(next_id, next_id + len(noise))])
         next_id += len(noise)
-        _visit(db, row, place.view, ids, np.concatenate([place.variables, noise]), rng if work.wide else None)
+        xyz, wide = np.concatenate([place.variables, noise]), rng if work.wide else None
+        _visit(db, row, Stages(row, server), place.view, ids, xyz, wide)
         rows.append(row)
     db.close()
     return rows
@@ -105,9 +107,15 @@ def _field(work: Work, number: int, rng: np.random.Generator) -> _Field:
 
 
 def _visit(
-    db: L1db, row: Row, view: FieldOfView, ids: Ids, xyz: Vectors, wide: np.random.Generator | None
+    db: L1db,
+    row: Row,
+    stage: Stages,
+    view: FieldOfView,
+    ids: Ids,
+    xyz: Vectors,
+    wide: np.random.Generator | None,
 ) -> None:
-    moment, stage = _START + row.visit * _SPACING, Stages(row)
+    moment = _START + row.visit * _SPACING
     with stage("read_obj"):
         known = db.getDiaObjects_batch(view.circle)
     inside = view.holds(unit_vectors(known.column("ra"), known.column("decl")))
@@ -134,7 +142,9 @@ def _objects(moment: datetime, ids: Ids, xyz: Vectors, wide: np.random.Generator
     return _filled(made, DIA_OBJECT, FULL_OBJECT, count, wide)
 
 
-def _sources(number: int, moment: datetime, ids: Ids, xyz: Vectors, wide: np.random.Generator | None) -> pa.Table:
+def _sources(
+    number: int, moment: datetime, ids: Ids, xyz: Vectors, wide: np.random.Generator | None
+) -> pa.Table:
     count, (ra, decl) = len(ids), positions(xyz)
     made = {
         "diaSourceId": np.arange(count) + (number + 1) * _IDS_PER_VISIT,
@@ -162,7 +172,9 @@ def _filled(
         if column.name in skipped or not (column.name in needed or wide):
             continue
         if column.kind == "T":
-            arrays[column.name] = made["validityStart"] if "validityStart" in made else pa.nulls(count, column.arrow)
+            arrays[column.name] = (
+                made["validityStart"] if "validityStart" in made else pa.nulls(count, column.arrow)
+            )
         elif column.kind == "B":
             arrays[column.name] = pa.array([b"r"] * count)
         else:
@@ -177,6 +189,13 @@ def _forced(number: int, ids: Ids) -> pa.Table:
     flags = np.zeros(count, dtype=np.int64)
     visits = np.full(count, number)
     return pa.table(
-        {"diaObjectId": ids, "ccdVisitId": visits, "psFlux": zeros, "psFluxSigma": zeros, "x": zeros, "y": zeros}
+        {
+            "diaObjectId": ids,
+            "ccdVisitId": visits,
+            "psFlux": zeros,
+            "psFluxSigma": zeros,
+            "x": zeros,
+            "y": zeros,
+        }
         | {"flags": flags}
     )

@@ -89,7 +89,13 @@ class Survey:
         self._workers = workers
 
     def run(
-        self, visits: int, first: Visit | None, *, update: bool = True, explain: bool = False, metrics: MetricsFile | None
+        self,
+        visits: int,
+        first: Visit | None,
+        *,
+        update: bool = True,
+        explain: bool = False,
+        metrics: MetricsFile | None,
     ) -> Iterator[int]:
         """Do so many visits after the last one in the database, or from `first` in an empty one; yields each id.
 
@@ -103,7 +109,9 @@ class Survey:
             spent = timings.stages["Visit"]
             _LOG.info("%s--- Finished processing visit %d, time: %s%s", _BLUE, done.visitId, spent, _PLAIN)
             if metrics is not None:
-                metrics.write(timings, visit=done.visitId, time=done.visitTime.isoformat(), divide=self._plan.divide)
+                metrics.write(
+                    timings, visit=done.visitId, time=done.visitTime.isoformat(), divide=self._plan.divide
+                )
             start = self._following(done)
             yield done.visitId
 

@@ -46,7 +46,8 @@ class FieldOfView:
         """Number of the tile of each direction, row by row; directions outside the grid count to its border."""
         u, v, w = frame(self.pointing) @ xyz.T
         column, row = (
-            np.clip(np.floor((axis / w / self._half + 1) / 2 * self.divide), 0, self.divide - 1) for axis in (u, v)
+            np.clip(np.floor((axis / w / self._half + 1) / 2 * self.divide), 0, self.divide - 1)
+            for axis in (u, v)
         )
         return (row * self.divide + column).astype(np.int64)
 

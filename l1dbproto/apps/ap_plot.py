@@ -19,7 +19,11 @@ _STAGES = {
     "L1-store": "store",
     "VisitProcessing": "visit",
 }
-_ROWS = {"obj_selected": "objects read", "src_selected": "sources read", "fsrc_selected": "forced sources read"}
+_ROWS = {
+    "obj_selected": "objects read",
+    "src_selected": "sources read",
+    "fsrc_selected": "forced sources read",
+}
 _STORED = {"stored_Objects": "objects stored"}
 _MOST_POINTS = 400
 

@@ -18,7 +18,12 @@ verbose_option = click.option(
     "-v", "--verbose", "verbosity", count=True, help="Log more; -v for progress, -vv for everything."
 )
 config_option = click.option(
-    "-c", "--config", default="l1db.cfg", show_default=True, type=click.Path(), help="Configuration file of the database."
+    "-c",
+    "--config",
+    default="l1db.cfg",
+    show_default=True,
+    type=click.Path(),
+    help="Configuration file of the database.",
 )
 
 

@@ -24,12 +24,23 @@ def total(counts: int, hemi: int) -> int:
 
 @click.command()
 @verbose_option
-@click.option("-m", "--mode", default="xyz", type=click.Choice(["xyz"]), help="Form of the positions; unit vectors.")
 @click.option(
-    "-H", "--hemi", default=0, show_default=True, help="0 for the whole sky, below 0 for the south, above for the north."
+    "-m", "--mode", default="xyz", type=click.Choice(["xyz"]), help="Form of the positions; unit vectors."
 )
 @click.option(
-    "-n", "--counts", default=10_000, show_default=True, type=click.IntRange(min=0), help="Variables in a field of view."
+    "-H",
+    "--hemi",
+    default=0,
+    show_default=True,
+    help="0 for the whole sky, below 0 for the south, above for the north.",
+)
+@click.option(
+    "-n",
+    "--counts",
+    default=10_000,
+    show_default=True,
+    type=click.IntRange(min=0),
+    help="Variables in a field of view.",
 )
 @click.option("--seed", default=1, show_default=True, help="Seed of the positions.")
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path))

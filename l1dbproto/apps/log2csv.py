@@ -54,7 +54,14 @@ _VISIT = ("visit_real", "visit_cpu")
 _PROC = ("visit_proc_real", "visit_proc_cpu")
 FULL = (
     *("visit", "obj_select_real", "obj_select_cpu", "obj_last_delete_real", "obj_last_insert_real"),
-    *("obj_trunc_real", "obj_trunc_cpu", "obj_insert_real", "obj_insert_cpu", "src_select_real", "src_select_cpu"),
+    *(
+        "obj_trunc_real",
+        "obj_trunc_cpu",
+        "obj_insert_real",
+        "obj_insert_cpu",
+        "src_select_real",
+        "src_select_cpu",
+    ),
     *("src_insert_real", "src_insert_cpu", "fsrc_select_real", "fsrc_select_cpu", "fsrc_insert_real"),
     *("fsrc_insert_cpu", "select_real", "store_real", "store_cpu", *_PROC, *_VISIT, "obj_selected"),
     *("src_selected", "fsrc_selected", "obj_in_fov", *_TABLES.values()),
@@ -77,7 +84,11 @@ class _Visit:
     def row(self, visit: int) -> dict[str, float]:
         """Means per occurrence, so per tile where there are tiles; the three selects are summed; counts are sums."""
         means = {name: sum(values) / len(values) for name, values in self.times.items()}
-        selects = [means[name] for name in ("obj_select_real", "src_select_real", "fsrc_select_real") if name in means]
+        selects = [
+            means[name]
+            for name in ("obj_select_real", "src_select_real", "fsrc_select_real")
+            if name in means
+        ]
         return {**means, **self.counts, **({"select_real": sum(selects)} if selects else {}), "visit": visit}
 
 

@@ -67,15 +67,15 @@ def parse(lines: Iterable[str]) -> list[CatTable]:
 def _column(found: re.Match[str], number: int) -> CatColumn:
     kind = found["type"].upper()
     if kind not in _TYPES:
-        raise L1dbError(f"line {number}: column {found['name']} has the unknown type {kind}; known are {', '.join(_TYPES)}")
+        raise L1dbError(
+            f"line {number}: column {found['name']} has the unknown type {kind}; known are {', '.join(_TYPES)}"
+        )
     return CatColumn(found["name"], kind, "NOT NULL" not in found["rest"].upper())
 
 
 def describe(table: CatTable) -> str:
     """The table as SQLAlchemy's constructors, the words of `l1dbproto.tables`, and two lists of columns."""
-    columns = [
-        f"    Column('{c.name}', {_TYPES[c.type][0]}, nullable={c.nullable})," for c in table.columns
-    ]
+    columns = [f"    Column('{c.name}', {_TYPES[c.type][0]}, nullable={c.nullable})," for c in table.columns]
     words = [f"{c.name}:{_TYPES[c.type][1]}{'' if c.nullable else '!'}" for c in table.columns]
     needed = [c.name for c in table.columns if not c.nullable]
     return "\n".join(
@@ -91,7 +91,9 @@ def describe(table: CatTable) -> str:
 
 
 @click.command()
-@click.option("-a", "--all", "everything", is_flag=True, help="All tables, not only those of the L1 database.")
+@click.option(
+    "-a", "--all", "everything", is_flag=True, help="All tables, not only those of the L1 database."
+)
 @click.argument("file", type=click.Path(path_type=Path))
 @one_line_errors
 def main(everything: bool, file: Path) -> None:

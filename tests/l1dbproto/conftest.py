@@ -63,7 +63,9 @@ def config_file(address: Callable[[str], str], tmp_path: Path) -> Callable[..., 
     """Writes a configuration file for a fresh database: `config_file("sqlite", read_sources_months=12)`."""
     made: list[str] = []
 
-    def make(backend: str = "sqlite", *, url: str | None = None, name: str = "l1db.cfg", **words: object) -> Path:
+    def make(
+        backend: str = "sqlite", *, url: str | None = None, name: str = "l1db.cfg", **words: object
+    ) -> Path:
         if url is None:
             made.append(address(backend))
             url = made[-1]
@@ -73,5 +75,3 @@ def config_file(address: Callable[[str], str], tmp_path: Path) -> Callable[..., 
         return path
 
     return make
-
-

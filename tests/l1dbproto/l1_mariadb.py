@@ -34,10 +34,22 @@ def private_mariadb() -> Iterator[Path]:
 
 def _command(home: Path, *words: str, wait: bool = False) -> subprocess.Popen[bytes]:
     script = "use mysql;\n" + "".join((_SCRIPTS / name).read_text() for name in _TABLES)
-    common = ["--no-defaults", "--user=root", f"--datadir={home}/data", f"--tmpdir={home}", "--skip-grant-tables"]
+    common = [
+        "--no-defaults",
+        "--user=root",
+        f"--datadir={home}/data",
+        f"--tmpdir={home}",
+        "--skip-grant-tables",
+    ]
     with (home / "log").open("ab") as log:
         process = subprocess.Popen(
-            [str(SERVER), *common, "--innodb-flush-log-at-trx-commit=0", "--innodb-log-file-size=32M", *words],
+            [
+                str(SERVER),
+                *common,
+                "--innodb-flush-log-at-trx-commit=0",
+                "--innodb-log-file-size=32M",
+                *words,
+            ],
             stdin=subprocess.PIPE if wait else subprocess.DEVNULL,
             stdout=log,
             stderr=log,

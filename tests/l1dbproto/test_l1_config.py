@@ -30,14 +30,22 @@ def test_defaults_are_the_seeds(read: Callable[[str], object]) -> None:
     assert config == read(f"[database]\n{URL}\n[l1db]\n")
     assert (config.dia_object_index, config.source_select) == (ObjectIndex.BASELINE, SourceSelect.BY_FOV)
     assert not (config.dia_object_nightly or config.object_last_replace or config.read_full_objects)
-    assert (config.read_sources_months, config.read_forced_sources_months, config.htm_max_ranges) == (0, 0, 64)
+    assert (config.read_sources_months, config.read_forced_sources_months, config.htm_max_ranges) == (
+        0,
+        0,
+        64,
+    )
 
 
 @pytest.mark.parametrize("name", ["l1db-sqlite", "l1db-pg", "l1db-mysql"])
 def test_examples_can_be_read(name: str) -> None:
     config = read_config(Path(l1dbproto.__file__).parent / "cfg" / f"{name}.cfg")
     assert config.dia_object_index is ObjectIndex.LAST_OBJECT_TABLE
-    assert (config.object_last_replace, config.dia_object_nightly, config.read_full_objects) == (True, False, False)
+    assert (config.object_last_replace, config.dia_object_nightly, config.read_full_objects) == (
+        True,
+        False,
+        False,
+    )
     assert (config.read_sources_months, config.read_forced_sources_months) == (12, 12)
     assert config.source_select is SourceSelect.BY_OID
     assert config.partition is (Partition.MONTH if name == "l1db-pg" else Partition.NONE)

@@ -21,7 +21,10 @@ VISITS = 5
 MONTHS = 2
 OPTIONS = [
     pytest.param({"dia_object_index": "baseline"}, id="baseline"),
-    pytest.param({"dia_object_index": "baseline", "read_full_objects": 1, "source_select": "by-oid"}, id="baseline-full"),
+    pytest.param(
+        {"dia_object_index": "baseline", "read_full_objects": 1, "source_select": "by-oid"},
+        id="baseline-full",
+    ),
     pytest.param({"dia_object_index": "htm20_id_iov"}, id="htm20_id_iov"),
     pytest.param({"dia_object_index": "last_object_table", "source_select": "by-oid"}, id="last"),
     pytest.param({"dia_object_index": "last_object_table", "object_last_replace": 1}, id="last-upsert"),
@@ -69,7 +72,9 @@ class TestContract:
         assert wanted and wanted <= set(found), "the cover of the region must hold all of it"
         latest = reference.latest()
         for object_id, record in found.items():
-            assert record == type(record)(**{name: getattr(latest[object_id], name) for name in record._fields})
+            assert record == type(record)(
+                **{name: getattr(latest[object_id], name) for name in record._fields}
+            )
         since = mjd_tai(night(VISITS - 1, SPACING)) - 30 * MONTHS
         objects = [found[i] for i in wanted]
         sources = sorted(db.getDiaSources(region, objects), key=lambda s: s.diaSourceId)
@@ -81,7 +86,9 @@ class TestContract:
             older = reference.sources_in(*CENTER, RADIUS, 0.0)
             sources = [s for s in sources if within(s, *CENTER, RADIUS)]
         assert 0 < len(expected) < len(older), "the visits must outlast the months"
-        assert [tuple(getattr(s, n) for n in expected[0]._fields) for s in sources] == [tuple(s) for s in expected]
+        assert [tuple(getattr(s, n) for n in expected[0]._fields) for s in sources] == [
+            tuple(s) for s in expected
+        ]
         assert all(s.psFlux is None and s.ssObjectReassocTime is None for s in sources)
         assert sorted(db.getDiaFSources(objects), key=lambda f: f[:2]) == reference.forced_of(wanted, since)
 
@@ -89,9 +96,13 @@ class TestContract:
         db, reference = survey
         db.dailyJob()
         stored = rows(config, 'SELECT "diaObjectId", "validityStart", "validityEnd", "ra" FROM "DiaObject"')
-        assert stored == sorted((v.diaObjectId, v.validityStart, v.validityEnd, v.ra) for v in reference.versions)
+        assert stored == sorted(
+            (v.diaObjectId, v.validityStart, v.validityEnd, v.ra) for v in reference.versions
+        )
         db.dailyJob()
-        assert len(rows(config, 'SELECT "diaObjectId", "validityStart", "validityEnd", "ra" FROM "DiaObject"')) == len(stored)
+        assert len(
+            rows(config, 'SELECT "diaObjectId", "validityStart", "validityEnd", "ra" FROM "DiaObject"')
+        ) == len(stored)
 
     def test_last_table_holds_the_latest_versions(
         self, survey: tuple[L1db, Reference], config: Path, options: dict[str, Any]
@@ -108,7 +119,10 @@ class TestContract:
         db, reference = survey
         counts = db.tableRowCount()
         assert counts["DiaObject"] + counts.get("DiaObjectNightly", 0) == len(reference.versions)
-        assert (counts["DiaSource"], counts["DiaForcedSource"]) == (len(reference.sources), len(reference.forced))
+        assert (counts["DiaSource"], counts["DiaForcedSource"]) == (
+            len(reference.sources),
+            len(reference.forced),
+        )
         visit = L1db(config).lastVisit()
         assert visit is not None
         assert visit[:2] == (VISITS - 1, night(VISITS - 1, SPACING))

@@ -58,7 +58,9 @@ def test_zero_months_read_nothing(config_file: Callable[..., Path]) -> None:
 
 
 @pytest.mark.parametrize("options", INDEXES)
-def test_a_visit_out_of_order_stores_nothing(config_file: Callable[..., Path], backend: str, options: dict) -> None:
+def test_a_visit_out_of_order_stores_nothing(
+    config_file: Callable[..., Path], backend: str, options: dict
+) -> None:
     db = opened(config_file(backend, **options))
     db.storeDiaObjects([an_object(1, night(5), 40.0, -20.0)], night(5))
     db.saveVisit(5, night(5))
@@ -135,7 +137,9 @@ def test_aware_times_are_converted(config_file: Callable[..., Path], backend: st
     assert visit is not None and visit.visitTime == START
 
 
-def test_history_is_cut_at_the_months_before_the_visit(config_file: Callable[..., Path], backend: str) -> None:
+def test_history_is_cut_at_the_months_before_the_visit(
+    config_file: Callable[..., Path], backend: str
+) -> None:
     db = opened(config_file(backend, **LAST, read_sources_months=2, read_forced_sources_months=1))
     for visit, age in enumerate((70, 59, 31, 29, 0)):
         moment = START - timedelta(days=age)
@@ -212,7 +216,9 @@ def test_explain_tells_the_plan_of_every_statement(
 # Schemas.
 
 
-def test_make_schema_twice_keeps_the_rows_and_drop_removes_them(config_file: Callable[..., Path], backend: str) -> None:
+def test_make_schema_twice_keeps_the_rows_and_drop_removes_them(
+    config_file: Callable[..., Path], backend: str
+) -> None:
     db = opened(config_file(backend, **LAST))
     db.storeDiaObjects([an_object(1, START, 40.0, -20.0)], START)
     db.makeSchema()
@@ -232,7 +238,9 @@ def test_a_database_of_another_schema_is_refused(config_file: Callable[..., Path
         lambda: other.storeDiaObjects([an_object(1, START, 40.0, -20.0)], START),
         other.makeSchema,
     ):
-        with pytest.raises(SchemaError, match="dia_object_index is last_object_table there and baseline here"):
+        with pytest.raises(
+            SchemaError, match="dia_object_index is last_object_table there and baseline here"
+        ):
             call()
     other.makeSchema(drop=True)
     assert "DiaObjectLast" not in other.tableRowCount()
@@ -250,7 +258,9 @@ def test_somebody_elses_tables_are_refused(config_file: Callable[..., Path], bac
     config = config_file(backend)
     engine = sa.create_engine(read_config(config).url)
     with engine.begin() as connection:
-        connection.exec_driver_sql('CREATE TABLE ' + ("`DiaObject`" if backend == "mysql" else '"DiaObject"') + " (x int)")
+        connection.exec_driver_sql(
+            "CREATE TABLE " + ("`DiaObject`" if backend == "mysql" else '"DiaObject"') + " (x int)"
+        )
         connection.exec_driver_sql("CREATE TABLE unrelated (x int)")
     with pytest.raises(SchemaError, match="has DiaObject, but no L1DbProtoMetadata"):
         L1db(config).makeSchema()

@@ -36,7 +36,9 @@ def test_tables_have_the_columns_of_the_baseline() -> None:
     assert set(DiaObject._fields) == needed | {"validityEnd"}
     assert len(DiaObject._fields) == 24
     assert DiaSource_full._fields == tables.DIA_SOURCE.names
-    assert set(DiaSource._fields) - {"diaObjectId"} == {c.name for c in tables.DIA_SOURCE.columns if not c.nullable}
+    assert set(DiaSource._fields) - {"diaObjectId"} == {
+        c.name for c in tables.DIA_SOURCE.columns if not c.nullable
+    }
     assert tables.DIA_OBJECT.names[22:31] == (
         *("uPSFluxMean", "uPSFluxMeanErr", "uPSFluxSigma", "uPSFluxChi2", "uPSFluxNdata"),
         *("uFPFluxMean", "uFPFluxMeanErr", "uFPFluxSigma", "gPSFluxMean"),
@@ -96,7 +98,7 @@ def test_positions_and_vectors_are_inverse() -> None:
     points = rand_sphere_xyz(1000, 0, 5)
     ra, decl = htm.positions(points)
     assert np.abs(htm.unit_vectors(ra, decl) - points).max() < 3e-15
-    assert (0 <= ra).all() and (ra < 360).all()
+    assert (ra >= 0).all() and (ra < 360).all()
 
 
 # Moments.
@@ -149,7 +151,11 @@ def test_mixed_nulls_survive_columns() -> None:
 
 @pytest.mark.parametrize(
     ("change", "word"),
-    [({"diaObjectId": 1 << 63}, "diaObjectId"), ({"ra": "east"}, "ra"), ({"validityStart": "today"}, "validityStart")],
+    [
+        ({"diaObjectId": 1 << 63}, "diaObjectId"),
+        ({"ra": "east"}, "ra"),
+        ({"validityStart": "today"}, "validityStart"),
+    ],
 )
 def test_bad_values_name_their_column(change: dict[str, object], word: str) -> None:
     with pytest.raises(BadRecords, match=rf"DiaObject\.{word}"):
@@ -185,7 +191,9 @@ def test_versions_must_be_one_per_object_open_and_of_the_visit() -> None:
         check_versions(_objects(7, 1, 7), START)
     with pytest.raises(BadRecords, match="validityStart"):
         check_versions(_objects(1), START + timedelta(seconds=1))
-    ended = records.to_columns([an_object(1, START, 1.0, 1.0, validityEnd=START)], DiaObject, tables.DIA_OBJECT)
+    ended = records.to_columns(
+        [an_object(1, START, 1.0, 1.0, validityEnd=START)], DiaObject, tables.DIA_OBJECT
+    )
     with pytest.raises(BadRecords, match="validityEnd"):
         check_versions(ended, START)
 
@@ -197,7 +205,11 @@ def test_schema_follows_the_options() -> None:
 
     url = make_url("postgresql+psycopg2://localhost/x")
     historic = build(L1dbConfig(url, ObjectIndex.HTM20_ID_IOV))
-    assert [c.name for c in historic.tables["DiaObject"].primary_key] == ["htmId20", "diaObjectId", "validityStart"]
+    assert [c.name for c in historic.tables["DiaObject"].primary_key] == [
+        "htmId20",
+        "diaObjectId",
+        "validityStart",
+    ]
     assert "DiaObjectLast" not in historic.tables
     monthly = L1dbConfig(
         url, ObjectIndex.LAST_OBJECT_TABLE, True, source_select=SourceSelect.BY_OID, partition=Partition.MONTH
@@ -296,7 +308,9 @@ def test_tiles_cover_the_field_once(divide: int, count: int) -> None:
 def test_nights_skip_the_day() -> None:
     plan = SurveyPlan(timedelta(seconds=45), seed=1, n_trans=0)
     assert plan.next_time(datetime(2026, 1, 2, 5, 59, 59)) == datetime(2026, 1, 2, 5, 59, 59)
-    assert plan.next_time(datetime(2026, 1, 2, 6, 0, 10)) == datetime(2026, 1, 2, 20, 0, 10) + timedelta(seconds=0)
+    assert plan.next_time(datetime(2026, 1, 2, 6, 0, 10)) == datetime(2026, 1, 2, 20, 0, 10) + timedelta(
+        seconds=0
+    )
     assert plan.next_time(datetime(2026, 1, 2, 19, 59, 59)) == datetime(2026, 1, 2, 20, 0, 44)
     moment, visits = datetime(2026, 1, 1, 20), 0
     while moment < datetime(2026, 1, 2, 20):
