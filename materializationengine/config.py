@@ -6,6 +6,8 @@ import difflib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
 
 from .domain.errors import ConfigurationError
 
@@ -13,63 +15,79 @@ DEVELOPMENT_DATABASE = "postgresql+psycopg2://postgres:materialize@127.0.0.1:543
 """Fits the README's `docker run ... -e POSTGRES_PASSWORD=materialize -p 5432:5432 postgis/postgis`."""
 
 _PREFIXES = ("MATERIALIZATION_", "MATENGINE_")
-_FOREIGN = {"MATENGINE_DIR"}
+_FOREIGN = {"MATENGINE_DIR", "MATERIALIZATION_ENGINE_SETTINGS", "MATERIALIZATION_ROW_CHUNK_SIZE"}
+"""Names that other programs read, or that CAVE has and this engine needs no more."""
 
 
-def _setting(name: str, default: object, doc: str, secret: bool = False) -> object:
-    return field(default=default, metadata={"env": name, "doc": doc, "secret": secret})  # type: ignore[call-overload]
+def _setting(name: str, default: Any, doc: str, secret: bool = False) -> Any:
+    return field(default=default, metadata={"env": name, "doc": doc, "secret": secret})
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
     """What the process was told. Each field documents its environment variable, unit and default."""
 
-    configuration: str = _setting("FLASK_CONFIGURATION", "development", "development, testing or production")  # type: ignore[assignment]
-    database_url: str = _setting(  # type: ignore[assignment]
+    configuration: str = _setting("FLASK_CONFIGURATION", "development", "development, testing or production")
+    database_url: str = _setting(
         "SQLALCHEMY_DATABASE_URI", DEVELOPMENT_DATABASE, "server and home database", secret=True
     )
-    redis_url: str = _setting("REDIS_URL", "redis://127.0.0.1:6379/0", "Redis server", secret=True)  # type: ignore[assignment]
-    broker_url: str = _setting("CELERY_BROKER_URL", "", "Celery's broker; default: REDIS_URL", secret=True)  # type: ignore[assignment]
-    global_server: str = _setting("GLOBAL_SERVER_URL", "", "info, schema and auth services; default: LOCAL_SERVER_URL")  # type: ignore[assignment]
-    local_server: str = _setting("LOCAL_SERVER_URL", "http://127.0.0.1:8000", "this service, as clients reach it")  # type: ignore[assignment]
-    pcg_server: str = _setting("PCG_SERVER_URL", "", "chunkedgraph; default: LOCAL_SERVER_URL")  # type: ignore[assignment]
-    localcave_url: str = _setting("LOCALCAVE_URL", "", "development: forward the neighbors' paths to local CAVE")  # type: ignore[assignment]
-    datastacks_file: str = _setting("DATASTACKS_FILE", "", "JSON file of datastack records instead of the info service")  # type: ignore[assignment]
-    token_file: str = _setting("DAF_CREDENTIALS", "", "JSON file with `token`, the engine's own token")  # type: ignore[assignment]
-    auth_disabled: bool = _setting("AUTH_DISABLED", False, "exactly `true`: everybody is the administrator")  # type: ignore[assignment]
-    as_of_margin: float = _setting(  # type: ignore[assignment]
-        "MATERIALIZATION_AS_OF_MARGIN", 180.0, "seconds before now of a run without a timestamp: edits become visible late"
+    redis_url: str = _setting("REDIS_URL", "redis://127.0.0.1:6379/0", "Redis server", secret=True)
+    broker_url: str = _setting("CELERY_BROKER_URL", "", "Celery's broker; default: REDIS_URL", secret=True)
+    global_server: str = _setting("GLOBAL_SERVER_URL", "", "info, schema and auth services; default: LOCAL_SERVER_URL")
+    local_server: str = _setting("LOCAL_SERVER_URL", "http://127.0.0.1:8000", "this service, as clients reach it")
+    pcg_server: str = _setting("PCG_SERVER_URL", "", "chunkedgraph; default: LOCAL_SERVER_URL")
+    localcave_url: str = _setting("LOCALCAVE_URL", "", "development: forward the neighbors' paths to local CAVE")
+    datastacks_file: str = _setting("DATASTACKS_FILE", "", "JSON file of datastack records instead of the info service")
+    token_file: str = _setting("DAF_CREDENTIALS", "", "JSON file with `token`, the engine's own token")
+    auth_disabled: bool = _setting("AUTH_DISABLED", False, "exactly `true`: everybody is the administrator")
+    as_of_margin: float = _setting(
+        "MATERIALIZATION_AS_OF_MARGIN",
+        180.0,
+        "seconds before now of a run without a timestamp: edits become visible late",
     )
-    delta_margin: float = _setting(  # type: ignore[assignment]
+    delta_margin: float = _setting(
         "MATERIALIZATION_DELTA_MARGIN", 600.0, "seconds by which windows of expired roots overlap"
     )
-    writer_wait: float = _setting(  # type: ignore[assignment]
+    writer_wait: float = _setting(
         "MATERIALIZATION_WRITER_WAIT", 60.0, "seconds a freeze waits for transactions older than its moment"
     )
-    upload_batch: int = _setting("MATERIALIZATION_UPLOAD_BATCH", 250_000, "rows in a unit of a bulk upload")  # type: ignore[assignment]
-    ingest_batch: int = _setting("MATERIALIZATION_INGEST_BATCH", 250_000, "rows in a unit of an ingest")  # type: ignore[assignment]
-    lookup_batch: int = _setting("MATERIALIZATION_LOOKUP_BATCH", 200_000, "supervoxels in a unit of a root look-up")  # type: ignore[assignment]
-    graph_batch: int = _setting("MATERIALIZATION_GRAPH_BATCH", 100_000, "supervoxels in one chunkedgraph request")  # type: ignore[assignment]
-    graph_timeout: float = _setting("MATERIALIZATION_GRAPH_TIMEOUT", 120.0, "seconds a chunkedgraph request may take")  # type: ignore[assignment]
-    missing_chunks: str = _setting(  # type: ignore[assignment]
-        "MATERIALIZATION_MISSING_CHUNKS", "unresolved", "points in an absent chunk: `unresolved`, or `background` for a sparse volume"
+    upload_batch: int = _setting("MATERIALIZATION_UPLOAD_BATCH", 250_000, "rows in a unit of a bulk upload")
+    ingest_batch: int = _setting("MATERIALIZATION_INGEST_BATCH", 250_000, "rows in a unit of an ingest")
+    lookup_batch: int = _setting("MATERIALIZATION_LOOKUP_BATCH", 200_000, "supervoxels in a unit of a root look-up")
+    graph_batch: int = _setting("MATERIALIZATION_GRAPH_BATCH", 100_000, "supervoxels in one chunkedgraph request")
+    graph_timeout: float = _setting("MATERIALIZATION_GRAPH_TIMEOUT", 120.0, "seconds a chunkedgraph request may take")
+    missing_chunks: str = _setting(
+        "MATERIALIZATION_MISSING_CHUNKS",
+        "unresolved",
+        "points in an absent chunk: `unresolved`, or `background` for a sparse volume",
     )
-    verify_roots: int = _setting(  # type: ignore[assignment]
+    verify_roots: int = _setting(
         "MATERIALIZATION_VERIFY_ROOTS", 200_000, "supervoxels of a table whose roots a freeze asks for again"
     )
-    spatial_index: str = _setting(  # type: ignore[assignment]
-        "MATERIALIZATION_SPATIAL_INDEX", "measured", "index on positions of a frozen table: `measured`, `brin` or `gist`"
+    spatial_index: str = _setting(
+        "MATERIALIZATION_SPATIAL_INDEX",
+        "measured",
+        "index on positions of a frozen table: `measured`, `brin` or `gist`",
     )
-    copy_threads: int = _setting("MATERIALIZATION_COPY_THREADS", 2, "tables copied side by side in a freeze")  # type: ignore[assignment]
-    days_to_expire: int = _setting("DAYS_TO_EXPIRE", 7, "days after which a version expires; 0: never")  # type: ignore[assignment]
-    lease: float = _setting("MATERIALIZATION_LEASE", 1800.0, "seconds after which a unit without news is taken over")  # type: ignore[assignment]
-    sweep_every: float = _setting("MATERIALIZATION_SWEEP_EVERY", 5.0, "seconds between two looks for lost work")  # type: ignore[assignment]
-    max_attempts: int = _setting("MATERIALIZATION_MAX_ATTEMPTS", 5, "failures of one unit before its run fails")  # type: ignore[assignment]
-    retry_delay: float = _setting("MATERIALIZATION_RETRY_DELAY", 2.0, "seconds before the first retry; doubles each time")  # type: ignore[assignment]
-    lock_timeout: float = _setting("MATERIALIZATION_LOCK_TIMEOUT", 30.0, "seconds a statement waits for a lock")  # type: ignore[assignment]
-    query_limit: int = _setting("QUERY_LIMIT_SIZE", 0, "most rows of one answer; 0: no cap")  # type: ignore[assignment]
-    query_timeout: float = _setting("MATERIALIZATION_QUERY_TIMEOUT", 300.0, "seconds a query may run")  # type: ignore[assignment]
-    log_level: str = _setting("LOGGING_LEVEL", "INFO", "least severe log line that is written")  # type: ignore[assignment]
+    copy_threads: int = _setting("MATERIALIZATION_COPY_THREADS", 2, "tables copied side by side in a freeze")
+    days_to_expire: int = _setting("DAYS_TO_EXPIRE", 7, "days after which a version expires; 0: never")
+    lease: float = _setting("MATERIALIZATION_LEASE", 1800.0, "seconds after which a unit without news is taken over")
+    sweep_every: float = _setting("MATERIALIZATION_SWEEP_EVERY", 5.0, "seconds between two looks for lost work")
+    max_attempts: int = _setting("MATERIALIZATION_MAX_ATTEMPTS", 5, "failures of one unit before its run fails")
+    retry_delay: float = _setting(
+        "MATERIALIZATION_RETRY_DELAY", 2.0, "seconds before the first retry; doubles each time"
+    )
+    lock_timeout: float = _setting("MATERIALIZATION_LOCK_TIMEOUT", 30.0, "seconds a statement waits for a lock")
+    query_limit: int = _setting("QUERY_LIMIT_SIZE", 0, "most rows of one answer; 0: no cap")
+    query_timeout: float = _setting("MATERIALIZATION_QUERY_TIMEOUT", 300.0, "seconds a query may run")
+    credentials_file: str = _setting("GOOGLE_APPLICATION_CREDENTIALS", "", "service account file for gs://")
+    storage_emulator: str = _setting(
+        "STORAGE_EMULATOR_HOST", "", "a storage server instead of Google's, without credentials"
+    )
+    resend: float = _setting(
+        "MATERIALIZATION_RESEND", 30.0, "seconds after which a message without effect is sent again; doubles"
+    )
+    log_level: str = _setting("LOGGING_LEVEL", "INFO", "least severe log line that is written")
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str]) -> Settings:
@@ -110,8 +128,7 @@ class Settings:
         if not self.token_file:
             return None
         try:
-            with open(self.token_file, encoding="utf-8") as handle:
-                return str(json.load(handle)["token"])
+            return str(json.loads(Path(self.token_file).read_text(encoding="utf-8"))["token"])
         except (OSError, ValueError, KeyError) as error:
             raise ConfigurationError(f"DAF_CREDENTIALS={self.token_file}: a JSON file with `token`") from error
 

@@ -104,8 +104,16 @@ class NotAllowed(UserMistake):
     """You lack the permission for that."""
 
 
+class TableDenied(NotAllowed):
+    """The owner of this table keeps it from you."""
+
+
 class NotLoggedIn(UserMistake):
     """This needs a token."""
+
+
+class QueryTimeout(UserMistake):
+    """The query took longer than a query may; ask for fewer rows, or filter by an indexed column."""
 
 
 class TooLarge(UserMistake):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 from enum import IntEnum
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -29,11 +29,18 @@ class Reason(IntEnum):
     UNKNOWN_TO_GRAPH = 4
     """The graph knows no root of this supervoxel at that moment."""
     NOT_LOOKED_UP = 5
+    NO_POSITION = 6
+    """The annotation has no such point, so there is nothing to look up."""
 
     @property
     def resolved(self) -> bool:
-        """Whether the id (0 included) is an answer, or still owed."""
+        """Whether the id, 0 included, is an answer."""
         return self in (Reason.FOUND, Reason.BACKGROUND, Reason.OUTSIDE)
+
+    @property
+    def owed(self) -> bool:
+        """Whether the id is missing and should be looked up again."""
+        return not self.resolved and self is not Reason.NO_POSITION
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +131,6 @@ class Folder(Protocol):
         """Shape and type of one file, from its first bytes. Raises BadUpload, NeighborDown."""
         ...
 
-    def rows(self, file: ColumnFile, start: int, stop: int) -> npt.NDArray[np.generic]:
+    def rows(self, file: ColumnFile, start: int, stop: int) -> npt.NDArray[Any]:
         """Rows [start, stop), shape (stop - start,) or (stop - start, width), by ranged reads only."""
         ...

@@ -1,0 +1,1 @@
+"""The services' routes, one blueprint each."""

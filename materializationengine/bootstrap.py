@@ -1,0 +1,92 @@
+"""The one place where real parts are chosen: doors and workers ask here, steps are handed what they need."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from functools import partial
+from typing import TypeVar
+
+from .config import Settings
+from .domain.datastack import Datastack
+from .domain.plan import Plan
+from .domain.ports import Datastacks, Folder
+from .gateways.buckets import GcsAccess, open_folder
+from .gateways.chunkedgraph import HttpChunkedGraph
+from .gateways.datastacks import InfoService, StaticDatastacks
+from .gateways.segmentation import TensorStoreSegmentation, open_segmentation
+from .kernel.columns import Connection
+from .steps.work import Work
+from .storage.engines import Cluster
+from .storage.ledger import ClaimedUnit
+
+T = TypeVar("T")
+
+
+class Services:
+    """The parts of one process. Made after a fork, kept for the life of the process, safe between threads."""
+
+    def __init__(self, settings: Settings, application: str = "matengine") -> None:
+        self.settings = settings
+        self.cluster = Cluster(settings.database_url, application=application, lock_timeout=settings.lock_timeout)
+        self.datastacks = _datastacks(settings)
+        self._graphs: dict[str, HttpChunkedGraph] = {}
+        self._volumes: dict[str, TensorStoreSegmentation] = {}
+        self._guard = threading.Lock()
+
+    def graph(self, datastack: Datastack) -> HttpChunkedGraph:
+        """The chunkedgraph of a datastack, asked for its `info` once in the life of the process."""
+        with self._guard:
+            if datastack.pcg_table not in self._graphs:
+                settings = self.settings
+                self._graphs[datastack.pcg_table] = HttpChunkedGraph(
+                    settings.graph_server,
+                    datastack.pcg_table,
+                    settings.token(),
+                    batch=settings.graph_batch,
+                    timeout=settings.graph_timeout,
+                )
+            return self._graphs[datastack.pcg_table]
+
+    def segmentation(self, datastack: Datastack) -> TensorStoreSegmentation:
+        """The volume under a datastack, opened once in the life of the process."""
+        graph = self.graph(datastack)
+        source = datastack.segmentation_source
+        with self._guard:
+            if source not in self._volumes:
+                missing = self.settings.missing_chunks
+                self._volumes[source] = open_segmentation(source, graph, missing_chunks=missing)  # type: ignore[arg-type]
+            return self._volumes[source]
+
+    def folder(self, url: str) -> Folder:
+        """A folder of `.npy` files."""
+        return open_folder(url, GcsAccess(self.settings.storage_emulator, self.settings.credentials_file))
+
+    def work(self, unit: ClaimedUnit, connection: Connection) -> Work:
+        """What a unit is handed."""
+        return Work(
+            plan=unit.plan,
+            run_id=unit.run_id,
+            token=unit.token,
+            version=unit.version,
+            connection=connection,
+            cluster=self.cluster,
+            settings=self.settings,
+            graph=partial(_of_plan, self.graph, unit.plan),
+            segmentation=partial(_of_plan, self.segmentation, unit.plan),
+            folder=self.folder,
+        )
+
+    def close(self) -> None:
+        """Close what is pooled."""
+        self.cluster.close()
+
+
+def _of_plan(part: Callable[[Datastack], T], plan: Plan) -> T:
+    return part(plan.stack)
+
+
+def _datastacks(settings: Settings) -> Datastacks:
+    if settings.datastacks_file:
+        return StaticDatastacks(settings.datastacks_file)
+    return InfoService(settings.info_server, settings.token())

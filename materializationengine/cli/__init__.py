@@ -1,0 +1,46 @@
+"""`matengine`: the engine from a terminal. Exit code 2 is your mistake, 1 a run that failed or a fault of ours."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+
+import click
+import structlog
+
+from ..domain.errors import MaterializationError, UserMistake
+from ..stack.commands import stack
+from .run import run
+from .runs import runs
+from .versions import versions
+from .world import world
+
+
+class _Group(click.Group):
+    """Turns the engine's errors into one line and an exit code."""
+
+    def invoke(self, ctx: click.Context) -> object:
+        try:
+            return super().invoke(ctx)
+        except MaterializationError as error:
+            click.echo(f"Error: {error.message}", err=True)
+            sys.exit(2 if isinstance(error, UserMistake) else 1)
+
+
+@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="materializationengine")
+def main() -> None:
+    """Frozen versions of annotations on a segmentation that keeps changing."""
+    level = logging.getLevelNamesMapping().get(os.environ.get("LOGGING_LEVEL", "WARNING"), logging.WARNING)
+    structlog.configure(
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
+
+
+main.add_command(stack)
+main.add_command(world)
+main.add_command(run)
+main.add_command(runs)
+main.add_command(versions)

@@ -1,0 +1,171 @@
+"""What a run will do, as frozen data: it is written to the ledger once and every unit reads it there."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, TypeVar
+
+import cattrs
+
+from ..kernel import moments
+from .datastack import Datastack, Resolution
+from .ports import ColumnFile
+
+T = TypeVar("T")
+
+
+class RunKind(StrEnum):
+    """The workflows a run can be of; the value is its word on the command line and in REST."""
+
+    BULK_UPLOAD = "bulk-upload"
+    INGEST = "ingest"
+    UPDATE_ROOTS = "update-roots"
+    FREEZE = "freeze"
+    COMPLETE = "complete"
+    DUMMY = "dummy"
+
+
+class RunStatus(StrEnum):
+    """Where a run stands. A failed run says why."""
+
+    RUNNING = "RUNNING"
+    SUCCEEDED = "SUCCEEDED"
+    FAILED = "FAILED"
+    CANCELLED = "CANCELLED"
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing more will happen."""
+        return self is not RunStatus.RUNNING
+
+
+@dataclass(frozen=True, slots=True)
+class TablePlan:
+    """One live annotation table as a run sees it; `segmentation` is None for a schema without bound points."""
+
+    name: str
+    schema: str
+    resolution: Resolution
+    segmentation: str | None = None
+    reference_table: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnSource:
+    """One file of a bulk upload and the columns that its values fill, in the order of the file's second axis."""
+
+    file: ColumnFile
+    columns: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class UploadPlan:
+    """A bulk upload: files to columns of one new table.
+
+    `created` stamps every row; `roots_as_of` is the moment at which supplied root ids were true, without which
+    they are looked up instead.
+    """
+
+    table: TablePlan
+    folder: str
+    sources: tuple[ColumnSource, ...]
+    rows: int
+    description: str
+    owner: str
+    created: datetime
+    roots_as_of: datetime | None = None
+    back_dated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class FreezePlan:
+    """A version to be made, of the tables that existed at its moment. Its number is given when the run opens."""
+
+    tables: tuple[TablePlan, ...]
+    expires_on: datetime | None = None
+    split: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class UnitSpec:
+    """One unit of work: an action's name, its arguments as JSON, and what a person reads in the list."""
+
+    action: str
+    args: dict[str, Any]
+    label: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class StepPlan:
+    """One step: its name, and the units that are known beforehand. Earlier units may add more."""
+
+    name: str
+    units: tuple[UnitSpec, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A whole run. `steps` are done in order; the units of one step in any order, side by side."""
+
+    kind: RunKind
+    steps: tuple[StepPlan, ...]
+    as_of: datetime | None = None
+    datastack: Datastack | None = None
+    tables: tuple[TablePlan, ...] = ()
+    upload: UploadPlan | None = None
+    freeze: FreezePlan | None = None
+
+    @property
+    def exclusive(self) -> bool:
+        """Whether it may not run beside another such run on the same aligned volume."""
+        return self.kind in (RunKind.UPDATE_ROOTS, RunKind.FREEZE, RunKind.COMPLETE)
+
+    @property
+    def moment(self) -> datetime:
+        """`as_of` of a plan that has one."""
+        if self.as_of is None:
+            raise ValueError(f"a {self.kind} plan has no moment")
+        return self.as_of
+
+    @property
+    def stack(self) -> Datastack:
+        """`datastack` of a plan that has one."""
+        if self.datastack is None:
+            raise ValueError(f"a {self.kind} plan has no datastack")
+        return self.datastack
+
+    @property
+    def version_plan(self) -> FreezePlan:
+        """`freeze` of a plan that makes a version."""
+        if self.freeze is None:
+            raise ValueError(f"a {self.kind} plan makes no version")
+        return self.freeze
+
+    def table(self, name: str) -> TablePlan:
+        """The table of that name. Raises LookupError."""
+        for table in self.tables:
+            if table.name == name:
+                return table
+        raise LookupError(name)
+
+
+def _converter() -> cattrs.Converter:
+    converter = cattrs.Converter(forbid_extra_keys=True)
+    converter.register_unstructure_hook(datetime, lambda moment: moments.require_aware(moment).isoformat())
+    converter.register_structure_hook(datetime, lambda text, _: moments.parse(text))
+    return converter
+
+
+_JSON = _converter()
+
+
+def to_json(value: object) -> dict[str, Any]:
+    """A plan, or a unit's arguments, as a JSON object."""
+    return dict(_JSON.unstructure(value))
+
+
+def from_json(data: dict[str, Any], kind: type[T]) -> T:
+    """The reverse of `to_json`."""
+    return _JSON.structure(data, kind)

@@ -1,0 +1,1 @@
+"""The neighbors: chunkedgraph, segmentation volume, info and auth services, buckets."""

@@ -1,0 +1,333 @@
+"""PostgreSQL: addresses, and a private cluster with PostGIS in a folder of its own."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import secrets
+import shutil
+import signal
+import subprocess
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import psycopg2
+
+from .processes import (
+    Account,
+    ServerError,
+    can_enter,
+    end,
+    free_port,
+    kill_all,
+    launch_prefix,
+    open_log,
+    processes_in,
+    require,
+    tail,
+    unprivileged_account,
+    wait_until,
+)
+from .urls import libpq, masked, normalize, with_database
+
+__all__ = ["PACKAGES", "PrivateCluster", "ServerError", "libpq", "masked", "normalize", "with_database"]
+
+PACKAGES = "postgresql postgresql-postgis"
+"""What Debian and Ubuntu call the server and PostGIS in whatever version they have."""
+
+SETTINGS: Mapping[str, str] = {
+    # Sized for two cores and 4 GB or more.
+    "shared_buffers": "256MB",
+    "work_mem": "64MB",
+    "maintenance_work_mem": "256MB",
+    "effective_cache_size": "2GB",
+    "max_connections": "200",
+    "max_locks_per_transaction": "128",
+    # Bulk loads: few checkpoints, and no log of rows that a new table's file holds anyway.
+    "max_wal_size": "4GB",
+    "checkpoint_timeout": "15min",
+    "wal_level": "minimal",
+    "max_wal_senders": "0",
+    "random_page_cost": "1.1",
+    "jit": "off",
+    "timezone": "UTC",
+    "log_timezone": "UTC",
+    # A client that vanished is noticed within half a minute, not after the system's two hours.
+    "tcp_keepalives_idle": "10",
+    "tcp_keepalives_interval": "5",
+    "tcp_keepalives_count": "4",
+}
+_FORGETFUL: Mapping[str, str] = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+_PORT_TAKEN = "could not create any TCP/IP sockets"
+_ATTEMPTS = 10
+_REFUGES = Path("/var/tmp")
+
+
+class PrivateCluster:
+    """A PostgreSQL server of our own on 127.0.0.1, with its data in `folder`.
+
+    The first start makes the cluster, a later one takes it up again. Started by root it runs under an
+    unprivileged account; if that account cannot enter `folder`, the data moves to `/var/tmp` and `folder`
+    becomes a link to it. It dies with the process (exactly: the thread) that started it, as in an immediate
+    shutdown, so that no statement runs on.
+
+    Parameters
+    ----------
+    folder
+        Home of this cluster; made if missing, mode 700.
+    durable
+        False trades safety at a power cut for speed; a killed process loses nothing either way.
+    settings
+        Server settings beside or instead of `SETTINGS`.
+    extensions
+        Extensions whose absence is an error at start.
+    log
+        The server's log; default `folder`'s `server.log`.
+    keep
+        False removes the data at `stop`.
+    """
+
+    def __init__(
+        self,
+        folder: Path | str,
+        *,
+        durable: bool = True,
+        settings: Mapping[str, str] | None = None,
+        extensions: tuple[str, ...] = ("postgis",),
+        log: Path | None = None,
+        keep: bool = True,
+    ) -> None:
+        self.folder = Path(os.path.abspath(folder))
+        self.port = 0
+        self._settings = {**SETTINGS, **({} if durable else _FORGETFUL), **(settings or {})}
+        self._extensions = extensions
+        self._log = log
+        self.keep = keep
+        self._account: Account | None = None
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def data(self) -> Path:
+        """PostgreSQL's data directory."""
+        return self.folder.resolve() / "data"
+
+    @property
+    def log(self) -> Path:
+        """File of the server's log."""
+        return self._log or self.folder.resolve() / "server.log"
+
+    @property
+    def running(self) -> bool:
+        """Whether the server we started is alive."""
+        return self._process is not None and self._process.poll() is None
+
+    @property
+    def pid(self) -> int:
+        """Process id of the running server."""
+        if self._process is None:
+            raise ServerError(f"the PostgreSQL server of {self.folder} is not running")
+        return self._process.pid
+
+    @property
+    def url(self) -> str:
+        """`postgresql://` address of the superuser on database `postgres`, password included."""
+        password = (self.folder / "password").read_text().strip()
+        return f"postgresql://postgres:{password}@127.0.0.1:{self.port}/postgres"
+
+    def start(self) -> Self:
+        """Make the cluster if need be and start it. Raises ServerError with the reason and the fix."""
+        if self.running:
+            return self
+        self._account = unprivileged_account()
+        _home(self.folder, self._account)
+        self._initialize()
+        self._clear_leftovers()
+        # The same port again after a death, so that its clients find it back.
+        wanted = [self.port] if self.port else []
+        if not any(map(self._launch, itertools.chain(wanted, (free_port() for _ in range(_ATTEMPTS))))):
+            raise ServerError(f"PostgreSQL found no free port in {_ATTEMPTS} attempts; see {self.log}")
+        try:
+            self._check_extensions()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def stop(self) -> None:
+        """Shut down, clients or not, and leave no process behind."""
+        if self._process is not None:
+            end(self._process, signal.SIGINT, signal.SIGQUIT)
+            self._process = None
+        if not self.keep:
+            shutil.rmtree(self.folder.resolve(), ignore_errors=True)
+            self.folder.unlink(missing_ok=True)
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def _initialize(self) -> None:
+        if (self.data / "PG_VERSION").exists() and (self.folder / "password").exists():
+            return
+        # A first start that was killed half way leaves no cluster worth keeping.
+        shutil.rmtree(self.data, ignore_errors=True)
+        secret = self.folder / "password"
+        secret.touch(mode=0o600)
+        secret.write_text(secrets.token_urlsafe(18) + "\n")
+        _give(secret, self._account)
+        half = self.data.with_name("data.new")
+        shutil.rmtree(half, ignore_errors=True)
+        # A password even here: whoever may connect as superuser may run programs as the server's account.
+        options = [f"--pwfile={secret.resolve()}", "--auth=scram-sha-256", "--username=postgres"]
+        options += ["--encoding=UTF8", "--locale=C", "--no-sync", "--no-instructions"]
+        made = subprocess.run(
+            [
+                *launch_prefix(signal.SIGKILL, self._account),
+                self._binary("initdb"),
+                f"--pgdata={half}",
+                *options,
+            ],
+            capture_output=True,
+            text=True,
+            cwd=self.folder.resolve(),
+        )
+        if made.returncode:
+            raise ServerError(f"initdb failed in {self.folder}: {made.stderr.strip()}")
+        half.rename(self.data)
+
+    def _clear_leftovers(self) -> None:
+        """Wait for a dying predecessor, end its orphans, forget its lock file.
+
+        The process number in that file may be another's by now, on which PostgreSQL would refuse to start.
+        """
+        lock = self.data / "postmaster.pid"
+        master = _first_number(lock)
+        if not wait_until(lambda: master not in set(self._processes()), 10.0, 0.05):
+            raise ServerError(f"{self.folder} is in use by a running PostgreSQL, process {master}; stop it first")
+        kill_all(self._processes)
+        lock.unlink(missing_ok=True)
+
+    def _processes(self) -> Iterator[int]:
+        return processes_in(self.data, "postgres")
+
+    def _launch(self, port: int) -> bool:
+        """One attempt on one port; False when somebody took it first."""
+        settings = {
+            **self._settings,
+            "listen_addresses": "127.0.0.1",
+            "port": str(port),
+            "unix_socket_directories": "",
+            **_shared_memory(),
+        }
+        words = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
+        # SIGQUIT, an immediate shutdown, takes the backends along; SIGKILL would leave busy ones running.
+        prefix = launch_prefix(signal.SIGQUIT, self._account)
+        with open_log(self.log) as sink:
+            process = subprocess.Popen(
+                [*prefix, self._binary("postgres"), "-D", str(self.data), *words],
+                stdin=subprocess.DEVNULL,
+                stdout=sink,
+                stderr=sink,
+                cwd=self.data,
+                start_new_session=True,  # an interrupt on the terminal is the owner's to hear
+            )
+        self._process, self.port = process, port
+        wait_until(lambda: self._accepting() or process.poll() is not None, 60.0)
+        if self._accepting():
+            return True
+        end(process, signal.SIGQUIT)
+        self._process = None
+        if _PORT_TAKEN in tail(self.log, 20):
+            return False
+        raise ServerError(f"PostgreSQL did not start in {self.folder}; {self.log} ends:\n{tail(self.log)}")
+
+    def _binary(self, name: str) -> str:
+        """A program of the version that made the data, or of the newest one."""
+        made_by = self.data / "PG_VERSION"
+        return require(name, PACKAGES, _installations(made_by.read_text().strip() if made_by.exists() else ""))
+
+    def _accepting(self) -> bool:
+        # The lock file says it of this very server; the port could be answered by another.
+        try:
+            lines = (self.data / "postmaster.pid").read_text().splitlines()
+        except OSError:
+            return False
+        return len(lines) > 7 and lines[0].strip() == str(self.pid) and lines[7].strip() == "ready"
+
+    def _check_extensions(self) -> None:
+        connection = psycopg2.connect(self.url)
+        try:
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT name FROM pg_available_extensions")
+                absent = [name for name in self._extensions if (name,) not in set(cursor.fetchall())]
+                version = connection.server_version // 10_000
+        finally:
+            connection.close()
+        if absent:
+            raise ServerError(
+                f"PostgreSQL {version} lacks {', '.join(absent)}; "
+                f"`apt-get install postgresql-{version}-postgis-3` brings PostGIS (or `make setup`)"
+            )
+
+
+def _installations(preferred: str) -> list[Path]:
+    """Folders of Debian's versioned servers: the preferred version first, then the newest."""
+    found = [path.parent for path in Path("/usr/lib/postgresql").glob("*/bin/initdb")]
+    version = {path: path.parent.name for path in found}
+    return sorted(found, key=lambda path: (version[path] == preferred, float(version[path])), reverse=True)
+
+
+def _home(folder: Path, account: Account | None) -> None:
+    """Make the cluster's folder where its account can reach it: `folder`, or what it becomes a link to."""
+    if folder.is_symlink() and not folder.exists():
+        folder.unlink()
+    if not folder.exists():
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        if can_enter(folder.parent, account):
+            folder.mkdir(mode=0o700, exist_ok=True)
+        else:
+            folder.symlink_to(_refuge(folder))
+    home = folder.resolve()
+    if not can_enter(home.parent, account):
+        who = account.name if account else f"user {os.geteuid()}"
+        raise ServerError(f"{who}, as whom PostgreSQL must run, cannot enter {home.parent}; choose another folder")
+    home.chmod(0o700)
+    _give(home, account)
+
+
+def _refuge(folder: Path) -> Path:
+    """A new folder in /var/tmp for the cluster of `folder`; what an earlier one left there goes."""
+    for origin in _REFUGES.glob("matengine-*/origin"):
+        if origin.read_text() == str(folder):
+            shutil.rmtree(origin.parent, ignore_errors=True)
+    refuge = Path(tempfile.mkdtemp(prefix="matengine-", dir=_REFUGES))
+    (refuge / "origin").write_text(str(folder))
+    return refuge
+
+
+def _give(path: Path, account: Account | None) -> None:
+    if account is not None:
+        os.chown(path, account.uid, account.gid)
+
+
+def _first_number(path: Path) -> int | None:
+    try:
+        return int(path.read_text().split()[0])
+    except (OSError, ValueError, IndexError):
+        return None
+
+
+def _shared_memory(enough: int = 1 << 30) -> dict[str, str]:
+    # Containers often have 64 MB there, too little for a parallel index build.
+    try:
+        room = os.statvfs("/dev/shm")
+    except OSError:
+        return {"dynamic_shared_memory_type": "mmap"}
+    return {} if room.f_bavail * room.f_frsize >= enough else {"dynamic_shared_memory_type": "mmap"}

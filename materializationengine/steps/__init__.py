@@ -1,0 +1,1 @@
+"""Deeds: each takes what it needs, reads no clock, and done twice is done once."""

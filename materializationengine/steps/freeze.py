@@ -1,0 +1,196 @@
+"""Freeze: copy one moment of the live database into a database of its own, check it, publish it."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+
+import numpy as np
+
+from ..domain.errors import VerificationFailed
+from ..domain.names import build_database
+from ..domain.plan import TablePlan, UnitSpec, to_json
+from ..domain.ports import Ids
+from ..domain.schemas import BoundPoint, Role, schema
+from ..kernel.columns import Connection
+from ..storage import frozen_build, frozen_checks, frozen_indexes, version_publishing
+from ..storage.tables import Shape, merged_shape, split_shapes
+from .work import Report, Work
+
+
+@dataclass(frozen=True, slots=True)
+class Create:
+    """Make the empty build database."""
+
+
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """Copy every table from one snapshot."""
+
+
+@dataclass(frozen=True, slots=True)
+class Index:
+    """Build keys and indexes of one table of the build."""
+
+    table: str
+
+
+@dataclass(frozen=True, slots=True)
+class Verify:
+    """Compare one table with the snapshot; `digests` holds (table of the build, rows, digest) of its shapes."""
+
+    table: str
+    digests: tuple[tuple[str, int, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Publish:
+    """Make the version available under its name."""
+
+
+def create(work: Work, _: Create) -> Report:
+    """Make the build database; its name is this run's alone."""
+    frozen_build.create_build(work.cluster, _build(work))
+    return Report()
+
+
+def copy(work: Work, _: Copy) -> Report:
+    """Copy all tables side by side from one snapshot, taken when no older writer is left."""
+    live, moment = work.plan.stack.aligned_volume, work.plan.moment
+    frozen_build.clear(work.cluster, _build(work))
+    frozen_build.wait_for_writers(work.cluster, live, moment, work.settings.writer_wait)
+    with (
+        frozen_build.Snapshot(work.cluster, live, moment) as snapshot,
+        ThreadPoolExecutor(work.settings.copy_threads) as pool,
+    ):
+        marks = snapshot.marks()
+        digests = list(pool.map(partial(_copy_table, work, snapshot, marks), work.plan.version_plan.tables))
+    checks = (Verify(table.name, found) for table, found in zip(work.plan.version_plan.tables, digests, strict=True))
+    rows = sum(found[0][1] for found in digests)
+    return Report(rows, {"tables": len(digests)}, tuple(unit for check in checks for unit in _next_units(check)))
+
+
+def _copy_table(
+    work: Work, snapshot: frozen_build.Snapshot, marks: dict[str, datetime | None], table: TablePlan
+) -> tuple[tuple[str, int, str], ...]:
+    stale = table.segmentation in marks and marks[table.segmentation] != work.plan.moment
+    segmentation = table.segmentation if table.segmentation in marks else None
+    roots_of = partial(_roots_at, work) if stale else None
+    digests = []
+    for shape in _shapes(work, table, segmentation):
+        request = frozen_build.TableCopy(shape, table, segmentation, roots_of if shape.points else None)
+        digest = frozen_build.copy_table(work.cluster, snapshot, _build(work), request)
+        digests.append((shape.table, digest.rows, digest.text))
+    return tuple(digests)
+
+
+def _roots_at(work: Work, supervoxels: Ids) -> tuple[Ids, Ids]:
+    """Live roots are of another moment than the version: ask for those of the version's moment."""
+    found = work.graph().roots(supervoxels, work.plan.moment)
+    return supervoxels[found.resolved], found.roots[found.resolved]
+
+
+def _next_units(check: Verify) -> tuple[UnitSpec, ...]:
+    indexes = tuple(UnitSpec("freeze.index", to_json(Index(name)), name) for name, _, _ in check.digests)
+    return (*indexes, UnitSpec("freeze.verify", to_json(check), check.table))
+
+
+def index(work: Work, args: Index) -> Report:
+    """Build keys and indexes of one table; what an earlier attempt built is kept."""
+    shape = _shape(work, args.table)
+    settings = work.settings
+    kinds = frozen_indexes.build_indexes(
+        work.cluster, _build(work), shape.table, shape.columns, settings.spatial_index, settings.copy_threads
+    )
+    return Report(0, {"table": shape.table, "spatial": kinds})
+
+
+def verify(work: Work, args: Verify) -> Report:
+    """Count, compare digests, ask roots again. Raises VerificationFailed."""
+    table = _frozen_table(work, args.table)
+    for name, rows, digest in args.digests:
+        shape = _shape(work, name)
+        found = frozen_build.table_digest(work.cluster, _build(work), name, shape.columns)
+        if (found.rows, found.text) != (rows, digest):
+            raise VerificationFailed(f"{name}: {found.rows} rows, digest {found.text}; copied {rows}, digest {digest}")
+    facts = {
+        "table": table.name,
+        "schema": table.schema,
+        "digest": args.digests[0][2],
+        "digests": {name: digest for name, _, digest in args.digests},
+        **_check_rows(work, table, [_shape(work, name) for name, _, _ in args.digests]),
+    }
+    return Report(args.digests[0][1], facts)
+
+
+def _check_rows(work: Work, table: TablePlan, shapes: list[Shape]) -> dict[str, int]:
+    facts: dict[str, int] = {}
+    with work.cluster.connect(_build(work), "verify") as connection:
+        points = [(shape.table, point) for shape in shapes for point in shape.points]
+        for name, point in points:
+            facts["roots_asked_again"] = facts.get("roots_asked_again", 0) + _ask_again(work, connection, name, point)
+        if points:
+            holder = points[0][0]
+            facts["unresolved"] = frozen_checks.count_null_roots(connection, holder, [p for _, p in points])
+        facts |= _orphans(connection, table)
+    return facts
+
+
+def _ask_again(work: Work, connection: Connection, table: str, point: BoundPoint) -> int:
+    supervoxels, roots = frozen_checks.sampled_pairs(connection, table, point, work.settings.verify_roots)
+    if not len(supervoxels):
+        return 0
+    found = work.graph().roots(supervoxels, work.plan.moment)
+    wrong = np.flatnonzero(~found.resolved | (found.roots != roots))
+    if len(wrong):
+        first = int(wrong[0])
+        raise VerificationFailed(
+            f"{table}.{point.root}: {len(wrong)} of {len(roots)} roots differ from the graph's at "
+            f"{work.plan.moment.isoformat()}; supervoxel {supervoxels[first]} has {roots[first]} here, "
+            f"{found.roots[first]} there"
+        )
+    return len(supervoxels)
+
+
+def _orphans(connection: Connection, table: TablePlan) -> dict[str, int]:
+    target = next((c for c in schema(table.schema).annotation_columns() if c.role is Role.TARGET), None)
+    reference = table.reference_table
+    if target is None or reference is None or not frozen_checks.has_table(connection, reference):
+        return {}
+    return {"orphans": frozen_checks.count_orphans(connection, table.name, target.name, reference)}
+
+
+def publish(work: Work, _: Publish) -> Report:
+    """Write the version's metadata, then rename the build and mark the version in one transaction."""
+    if work.version is None:
+        raise ValueError("a freeze has a version number from the start")
+    plan, build = work.plan, _build(work)
+    tables = version_publishing.verified_tables(work.connection, work.run_id)
+    merged = not plan.version_plan.split
+    version_publishing.write_metadata(work.cluster, build, plan.stack, plan.moment, merged, tables)
+    run = (work.run_id, work.token)
+    name = version_publishing.publish(work.cluster, work.connection, plan, run, work.version, build)
+    return Report(sum(table.rows for table in tables), {"database": name})
+
+
+def _build(work: Work) -> str:
+    return build_database(work.run_id, work.token)
+
+
+def _frozen_table(work: Work, name: str) -> TablePlan:
+    return next(table for table in work.plan.version_plan.tables if table.name == name)
+
+
+def _shapes(work: Work, table: TablePlan, segmentation: str | None) -> tuple[Shape, ...]:
+    kind = schema(table.schema)
+    if work.plan.version_plan.split:
+        return split_shapes(table.name, segmentation, kind)
+    return (merged_shape(table.name, kind),)
+
+
+def _shape(work: Work, name: str) -> Shape:
+    tables = work.plan.version_plan.tables
+    shapes = (shape for table in tables for shape in _shapes(work, table, table.segmentation))
+    return next(shape for shape in shapes if shape.table == name)

@@ -1,0 +1,126 @@
+"""Ingest: bind each new point to its supervoxel, and through it to its root at the table's `last_updated`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+import numpy as np
+import pyarrow as pa
+
+from ..domain.plan import TablePlan, UnitSpec, to_json
+from ..domain.ports import Ids, Reason, SupervoxelLookup
+from ..domain.root_ids import PointLookup, join_lookups, owed_mask
+from ..domain.schemas import BoundPoint, schema
+from ..storage import annotation_tables, segmentation_rows
+from .work import Report, Work
+
+
+@dataclass(frozen=True, slots=True)
+class Scan:
+    """Find the rows of one table that lack an id, and cut them into ranges."""
+
+    table: str
+
+
+@dataclass(frozen=True, slots=True)
+class LookUp:
+    """Look up the rows of one table that lack an id and lie in [first_id, last_id]."""
+
+    table: str
+    first_id: int
+    last_id: int
+
+
+def scan(work: Work, args: Scan) -> Report:
+    """Make the segmentation table where there is none; one look-up unit for each range of missing rows."""
+    table = work.plan.table(args.table)
+    annotation_tables.create_segmentation_table(work.connection, work.plan.stack, table)
+    _vouch_from_the_start(work, table)
+    ranges = segmentation_rows.missing_ranges(work.connection, table, work.settings.ingest_batch)
+    units = tuple(
+        UnitSpec("ingest.look_up", to_json(LookUp(table.name, first, last)), f"{table.name} {first}..{last}")
+        for first, last, _ in ranges
+    )
+    return Report(sum(size for *_, size in ranges), {"table": table.name}, units)
+
+
+def _vouch_from_the_start(work: Work, table: TablePlan) -> None:
+    """A table without any root may start at the run's moment; one with roots of unknown age may not."""
+    name = table.segmentation or ""
+    state = annotation_tables.segmentation_state(work.connection, name, lock="FOR UPDATE")
+    if state is not None and state.last_updated is None and not segmentation_rows.has_roots(work.connection, table):
+        annotation_tables.move_last_updated(work.connection, name, work.plan.moment)
+
+
+def look_up(work: Work, args: LookUp) -> Report:
+    """Look up one range, and write it in a transaction that holds `last_updated` still.
+
+    The graph is asked before the lock is taken; should an update move the mark in between, it is asked again.
+    """
+    table = work.plan.table(args.table)
+    points = schema(table.schema).points
+    rows = segmentation_rows.missing_rows(work.connection, table, args.first_id, args.last_id)
+    ids = _column(rows, "id")
+    supervoxels = tuple(_supervoxels(work, table, rows, point) for point in points)
+    as_of = _last_updated(work, table)
+    found = _bind(work, supervoxels, as_of)
+    held = _last_updated(work, table, lock="FOR SHARE")
+    if held != as_of:
+        found = _bind(work, supervoxels, held)
+    segmentation_rows.write_found(work.connection, table, ids, found)
+    owed = _owed(ids, points, found)
+    window = (args.first_id, args.last_id)
+    segmentation_rows.note_unresolved(work.connection, table, window, owed, work.plan.moment)
+    return Report(len(ids), {"table": table.name, "unresolved": owed.num_rows})
+
+
+def _last_updated(work: Work, table: TablePlan, lock: str = "") -> datetime | None:
+    state = annotation_tables.segmentation_state(work.connection, table.segmentation or "", lock=lock)
+    return state.last_updated if state is not None else None
+
+
+def _bind(work: Work, supervoxels: tuple[SupervoxelLookup, ...], as_of: datetime | None) -> tuple[PointLookup, ...]:
+    if as_of is None:
+        return tuple(join_lookups(lookup, None) for lookup in supervoxels)
+    graph = work.graph()
+    return tuple(join_lookups(lookup, graph.roots(lookup.ids, as_of)) for lookup in supervoxels)
+
+
+def _supervoxels(work: Work, table: TablePlan, rows: pa.Table, point: BoundPoint) -> SupervoxelLookup:
+    """From the volume where the table has none yet; a supervoxel that is there is fixed for ever."""
+    known = rows[point.supervoxel]
+    there = known.is_valid().to_numpy()
+    placed = rows[f"{point.position}_x"].is_valid().to_numpy()
+    ids = known.fill_null(0).to_numpy().astype(np.int64)
+    reason = np.where(there, np.where(ids == 0, Reason.BACKGROUND, Reason.FOUND), Reason.NOT_LOOKED_UP)
+    reason[~there & ~placed] = Reason.NO_POSITION
+    ask = ~there & placed
+    if ask.any():
+        coordinates = np.stack([_column(rows, f"{point.position}_{axis}")[ask] for axis in "xyz"], axis=1)
+        answer = work.segmentation().supervoxels(coordinates, table.resolution)
+        ids[ask], reason[ask] = answer.ids, answer.reason
+    return SupervoxelLookup(ids, reason.astype(np.uint8))
+
+
+def _column(rows: pa.Table, name: str) -> Ids:
+    values: Ids = rows[name].to_numpy()
+    return values
+
+
+def _owed(ids: Ids, points: tuple[BoundPoint, ...], found: tuple[PointLookup, ...]) -> pa.Table:
+    parts = []
+    for point, lookup in zip(points, found, strict=True):
+        for column, known in ((point.supervoxel, lookup.supervoxel_known), (point.root, lookup.root_known)):
+            gaps = ~known & owed_mask(lookup.reason)
+            names = np.array([reason.name.lower() for reason in Reason])[lookup.reason[gaps]]
+            parts.append(
+                pa.table(
+                    {
+                        "annotation_id": pa.array(ids[gaps], pa.int64()),
+                        "column_name": pa.array([column] * int(gaps.sum()), pa.string()),
+                        "reason": pa.array(names, pa.string()),
+                    }
+                )
+            )
+    return pa.concat_tables(parts)

@@ -1,0 +1,95 @@
+"""Update root ids: ask which roots expired since each table's mark, and bring its rows to the run's moment."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from ..domain.plan import TablePlan, UnitSpec, to_json
+from ..storage import annotation_tables
+from ..storage.root_updates import RootStage
+from .work import Report, Work
+
+
+@dataclass(frozen=True, slots=True)
+class Scan:
+    """Stage what must be asked, for every table of the run that stands before the run's moment."""
+
+    everything: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class LookUp:
+    """Ask the roots of the staged supervoxels in [first, last]."""
+
+    first: int
+    last: int
+
+
+@dataclass(frozen=True, slots=True)
+class Apply:
+    """Write the answers to one table."""
+
+    table: str
+    everything: bool = False
+
+
+def scan(work: Work, args: Scan) -> Report:
+    """Ask the graph once for the expired roots of all tables; stage the supervoxels that hold one."""
+    stage = RootStage(work.connection, work.run_id)
+    stage.create()
+    behind = [(table, mark) for table, mark in _marks(work) if mark is None or mark < work.plan.moment]
+    marks = [mark for _, mark in behind if mark is not None]
+    expired = 0
+    if marks and not args.everything:
+        since = min(marks) - timedelta(seconds=work.settings.delta_margin)
+        roots = work.graph().expired_roots(since, work.plan.moment)
+        stage.add_expired(work.run_id, roots)
+        expired = len(roots)
+    for table, mark in behind:
+        stage.stage(table, args.everything or mark is None)
+    ranges = stage.ranges(work.settings.lookup_batch)
+    units = tuple(
+        UnitSpec("update_roots.look_up", to_json(LookUp(first, last)), f"{size} supervoxels")
+        for first, last, size in ranges
+    )
+    return Report(sum(size for *_, size in ranges), {"expired_roots": expired}, units)
+
+
+def _marks(work: Work) -> list[tuple[TablePlan, datetime | None]]:
+    found = []
+    for table in work.plan.tables:
+        if table.segmentation is None:
+            continue
+        state = annotation_tables.segmentation_state(work.connection, table.segmentation)
+        if state is not None:
+            found.append((table, state.last_updated))
+    return found
+
+
+def look_up(work: Work, args: LookUp) -> Report:
+    """Ask one range of staged supervoxels, once each, and stage the answers."""
+    stage = RootStage(work.connection, work.run_id)
+    supervoxels = stage.range(args.first, args.last)
+    if len(supervoxels):
+        stage.fill(supervoxels, work.graph().roots(supervoxels, work.plan.moment))
+    return Report(len(supervoxels))
+
+
+def apply(work: Work, args: Apply) -> Report:
+    """Bring one table to the run's moment: rows, root history and `last_updated` in one transaction.
+
+    A table that stands at that moment or later is left alone: live roots never go back.
+    """
+    table = work.plan.table(args.table)
+    name = table.segmentation or ""
+    state = annotation_tables.segmentation_state(work.connection, name, lock="FOR UPDATE")
+    if state is None or (state.last_updated is not None and state.last_updated >= work.plan.moment):
+        return Report(0, {"table": table.name, "left_alone": True})
+    stage = RootStage(work.connection, work.run_id)
+    late = stage.late(table, args.everything or state.last_updated is None)
+    if len(late):
+        stage.fill(late, work.graph().roots(late, work.plan.moment))
+    changed = stage.apply(table, work.plan.stack.pcg_table, state.last_updated, work.plan.moment)
+    annotation_tables.move_last_updated(work.connection, name, work.plan.moment)
+    return Report(changed, {"table": table.name})

@@ -1,0 +1,1 @@
+"""Every statement the engine sends to PostgreSQL: live databases, frozen databases, the ledger."""

@@ -1,0 +1,113 @@
+"""Live annotation tables: what is known of them, and the making of their segmentation tables."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from ..domain.datastack import Datastack
+from ..domain.errors import UnknownTable
+from ..domain.names import segmentation_table
+from ..domain.plan import TablePlan
+from ..domain.schemas import Role, Schema, schema
+from ..kernel import moments
+from ..kernel.columns import Connection
+from . import tables
+from .sql import sql
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentationState:
+    """How far a segmentation table is: every root in it is the root at `last_updated`."""
+
+    table: str
+    last_updated: datetime | None
+
+
+def table_plans(
+    connection: Connection, datastack: Datastack, existing_at: datetime | None = None
+) -> tuple[TablePlan, ...]:
+    """Every annotation table of the volume that is not deleted, or that existed at a moment, by name."""
+    rows = connection.rows(
+        sql("live", "annotation_tables"), None if existing_at is None else moments.naive(existing_at)
+    )
+    return tuple(_plan(datastack, *row) for row in rows)
+
+
+def table_plan(connection: Connection, datastack: Datastack, name: str) -> TablePlan:
+    """One of them. Raises UnknownTable."""
+    for plan in table_plans(connection, datastack):
+        if plan.name == name:
+            return plan
+    raise UnknownTable(f"there is no table {name!r} in {datastack.aligned_volume}", field="table_name")
+
+
+def is_taken(connection: Connection, name: str) -> bool:
+    """Whether a table, deleted or not, or anything else has that name."""
+    if connection.one("SELECT 1 FROM annotation_table_metadata WHERE table_name = $1", name):
+        return True
+    return bool(connection.value("SELECT to_regclass($1) IS NOT NULL", tables.qualified(name)))
+
+
+def _plan(
+    datastack: Datastack, name: str, schema_type: str, reference: str | None, x: float, y: float, z: float
+) -> TablePlan:
+    bound = schema(schema_type).has_segmentation
+    segmentation = segmentation_table(name, datastack.pcg_table) if bound else None
+    return TablePlan(name, schema_type, (x, y, z), segmentation, reference)
+
+
+def segmentation_state(connection: Connection, table: str, lock: str = "") -> SegmentationState | None:
+    """The metadata row of a segmentation table, None where there is none.
+
+    `lock` is "FOR SHARE" for an ingest, which needs `last_updated` to stand still, and "FOR UPDATE" for the one
+    that moves it.
+    """
+    row = connection.one(sql("live", "segmentation_state", lock=lock), table)
+    if row is None:
+        return None
+    return SegmentationState(table, None if row[0] is None else moments.aware(row[0]))
+
+
+def create_segmentation_table(connection: Connection, datastack: Datastack, table: TablePlan) -> None:
+    """Make the segmentation table and its metadata row, in the caller's transaction. Safe to run twice."""
+    if table.segmentation is None or segmentation_state(connection, table.segmentation) is not None:
+        return
+    kind = schema(table.schema)
+    columns = kind.segmentation_columns()
+    connection.execute(tables.create_table(table.segmentation, columns))
+    connection.execute(tables.add_primary_key(table.segmentation))
+    for index in tables.table_indexes(columns, table.segmentation):
+        connection.execute(tables.create_index(index, table.segmentation))
+    added, validated = tables.foreign_key(table.segmentation, "id", table.name)
+    connection.execute(added)
+    connection.execute(validated)
+    connection.execute(
+        sql("live", "insert_segmentation_metadata"),
+        *(table.schema, table.segmentation, datastack.segmentation_source, datastack.pcg_table, table.name),
+    )
+
+
+def create_annotation_table(connection: Connection, name: str, kind: Schema, reference: str | None = None) -> None:
+    """Make an empty annotation table with its key, indexes and foreign key, in the caller's transaction."""
+    columns = kind.annotation_columns()
+    connection.execute(tables.create_table(name, columns))
+    connection.execute(tables.add_primary_key(name))
+    connection.execute(tables.add_identity(name))
+    for index in tables.table_indexes(columns, name):
+        connection.execute(tables.create_index(index, name))
+    target = next((column for column in columns if column.role is Role.TARGET), None)
+    if target is not None and reference is not None:
+        for statement in tables.foreign_key(name, target.name, reference):
+            connection.execute(statement)
+
+
+def move_last_updated(connection: Connection, table: str, as_of: datetime) -> bool:
+    """Move `last_updated` forward to `as_of`; False, and nothing done, where it stands there or later."""
+    return connection.one(sql("live", "move_last_updated"), table, moments.naive(as_of)) is not None
+
+
+def newest_version_moment(connection: Connection) -> datetime | None:
+    """The moment of the newest version of any datastack on this volume."""
+    newest = connection.value(sql("live", "newest_version_moment"))
+    return None if newest is None else moments.aware(newest)

@@ -1,0 +1,77 @@
+"""One PostgreSQL server and the ways into its databases."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+
+import psycopg2
+import psycopg2.extensions
+from sqlalchemy import Engine, create_engine
+
+from ..domain.errors import StorageUnavailable
+from ..kernel.columns import Connection, DriverError
+from ..kernel.urls import libpq, masked, normalize
+
+POOL = {"pool_size": 5, "max_overflow": 10, "pool_pre_ping": True, "pool_recycle": 1800}
+
+
+class Cluster:
+    """The server that holds the home database, every live database and every frozen one.
+
+    Every connection names itself, gives up waiting for a lock, and has the server look every few seconds
+    whether the client is still there: so a killed worker's statement ends with it, and its locks are free.
+    """
+
+    def __init__(self, url: str, *, application: str, lock_timeout: float = 30.0) -> None:
+        self.url, self.application = url, application
+        self.home = libpq(url).rpartition("/")[2].partition("?")[0] or "postgres"
+        self._options: Mapping[str, object] = {
+            "client_connection_check_interval": "2s",
+            "lock_timeout": f"{int(lock_timeout * 1000)}ms",
+            "tcp_keepalives_idle": "15",
+            "tcp_keepalives_interval": "5",
+            "tcp_keepalives_count": "3",
+            "timezone": "UTC",
+        }
+        self._engines: dict[str, Engine] = {}
+        self._guard = threading.Lock()
+
+    def uri(self, database: str | None = None, purpose: str = "") -> str:
+        """libpq's address of a database; `purpose` is shown by pg_stat_activity."""
+        application = f"{self.application} {purpose}".strip()[:63]
+        return libpq(self.url, database=database or self.home, application=application, options=self._options)
+
+    def connect(self, database: str | None = None, purpose: str = "") -> Connection:
+        """A new Arrow connection. Raises StorageUnavailable."""
+        try:
+            return Connection(self.uri(database, purpose))
+        except DriverError as error:
+            raise StorageUnavailable(f"{masked(self.url)}, database {database}: {error}") from error
+
+    def raw(self, database: str | None = None, purpose: str = "") -> psycopg2.extensions.connection:
+        """A new psycopg2 connection, for raw COPY, snapshots and CREATE DATABASE. Raises StorageUnavailable."""
+        try:
+            return psycopg2.connect(self.uri(database, purpose))
+        except psycopg2.OperationalError as error:
+            raise StorageUnavailable(f"{masked(self.url)}, database {database}: {error}") from error
+
+    def engine(self, database: str | None = None) -> Engine:
+        """SQLAlchemy's pool of one database, kept for the life of this object."""
+        name = database or self.home
+        with self._guard:
+            if name not in self._engines:
+                self._engines[name] = create_engine(normalize(self.uri(name)), **POOL)
+            return self._engines[name]
+
+    def forget(self, database: str) -> None:
+        """Close the pool of a database that is about to be renamed or dropped."""
+        with self._guard:
+            engine = self._engines.pop(database, None)
+        if engine is not None:
+            engine.dispose()
+
+    def close(self) -> None:
+        """Close every pool."""
+        for name in list(self._engines):
+            self.forget(name)

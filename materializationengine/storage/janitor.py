@@ -1,0 +1,38 @@
+"""What runs leave behind when they are over: staging tables and builds. Dropped by whoever notices."""
+
+from __future__ import annotations
+
+import re
+
+from .engines import Cluster
+from .frozen_build import drop_build
+from .sql import sql
+from .tables import qualified
+
+_STAGE = re.compile(r"stage_([0-9a-f]{12})_\w+")
+_BUILD = re.compile(r"matengine_build_([0-9a-f]{12})_\d+")
+
+
+def clean(cluster: Cluster, database: str) -> list[str]:
+    """Drop staging tables and builds of this live database's runs that are over; returns their names.
+
+    A build of a run that this database does not know belongs to another live database and is left alone.
+    """
+    with cluster.connect(database, "janitor") as connection:
+        stages = [name for (name,) in connection.rows(sql("catalog", "stage_tables"))]
+        builds = [name for (name,) in connection.rows(sql("catalog", "build_databases"))]
+        runs = {_run(_STAGE, name) for name in stages} | {_run(_BUILD, name) for name in builds}
+        over = {run for (run,) in connection.rows(sql("ledger", "over_runs"), sorted(runs) or [""])}
+        dropped = [name for name in stages if _run(_STAGE, name) in over]
+        for name in dropped:
+            connection.execute(f"DROP TABLE IF EXISTS {qualified(name, 'matengine')}")
+        connection.commit()
+    for build in (name for name in builds if _run(_BUILD, name) in over):
+        drop_build(cluster, build)
+        dropped.append(build)
+    return dropped
+
+
+def _run(pattern: re.Pattern[str], name: str) -> str:
+    found = pattern.fullmatch(name)
+    return found[1] if found else ""

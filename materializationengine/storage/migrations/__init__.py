@@ -1,0 +1,1 @@
+"""Migrations of live databases, run by `storage.live_database.migrate`."""

@@ -1,0 +1,172 @@
+"""Connections for reading frozen databases: kept between requests, closed when anything went wrong.
+
+A new one costs 40 ms, a kept one nothing (m).
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from ..domain.errors import BadQuery, MaterializationError, QueryTimeout, StorageUnavailable
+from ..kernel.columns import Connection, DriverError, sqlstate
+from .engines import Cluster
+
+BATCH_BYTES = 1 << 20
+"""Size of a record batch: the first leaves within 30 ms, and a million rows take no longer than in larger ones (m)."""
+
+PING_AFTER = 1.0
+"""Seconds in the pool after which a connection is tried before use: its server may have gone."""
+
+_SESSION = """
+SELECT set_config('statement_timeout', $1, false), set_config('default_transaction_read_only', 'on', false),
+       set_config('max_parallel_workers_per_gather', '0', false), set_config('synchronize_seqscans', 'off', false)
+"""
+_SCANS = "SELECT set_config('enable_indexscan', $1, true), set_config('enable_indexonlyscan', $1, true)"
+"""Without index scans a table is read sequentially or through a bitmap, either way in the order of its rows."""
+
+_TIMEOUT, _BAD_REGEX, _OUT_OF_RANGE = "57014", "2201B", "22003"
+_SENTENCES = {
+    "due to statement timeout": _TIMEOUT,
+    "invalid regular expression": _BAD_REGEX,
+    "integer out of range": _OUT_OF_RANGE,
+    "value out of range": _OUT_OF_RANGE,
+}
+_UNAVAILABLE = ("08", "53", "57P")
+"""SQLSTATE classes of a lost connection, of exhausted resources and of a server that goes down."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Idle:
+    connection: Connection
+    since: float
+
+
+class ReadPool:
+    """Read-only connections: at most `idle` kept for each of the `databases` last read."""
+
+    def __init__(self, cluster: Cluster, timeout: float, *, idle: int = 8, databases: int = 16) -> None:
+        self._cluster, self._timeout = cluster, f"{int(timeout * 1000)}ms"
+        self._most_idle, self._most_databases = idle, databases
+        self._idle: OrderedDict[str, list[_Idle]] = OrderedDict()
+        self._guard = threading.Lock()
+
+    @contextmanager
+    def connection(self, database: str) -> Iterator[Connection]:
+        """A connection in a read-only transaction. After any exception it is closed, which ends its statement too."""
+        connection = self._take(database)
+        try:
+            yield connection
+            connection.rollback()
+        except BaseException:
+            connection.close()
+            raise
+        self._give(database, connection)
+
+    def batches(self, database: str, sql: str, *, in_order: bool) -> Iterator[pa.RecordBatch]:
+        """The answer, batch by batch; closing the iterator half way closes the connection.
+
+        `in_order` reads a single table in the order of its rows. Raises BadQuery, QueryTimeout, StorageUnavailable.
+        """
+        try:
+            with self.connection(database) as connection:
+                connection.rows(_SCANS, "off" if in_order else "on")
+                with connection.batches(sql, batch_bytes=BATCH_BYTES) as reader:
+                    yield from reader
+        except (DriverError, OSError) as error:
+            raise _told(error) from error
+
+    def value(self, database: str, sql: str, *params: object) -> object:
+        """The one value of an answer of one row. Raises as `batches`."""
+        try:
+            with self.connection(database) as connection:
+                return connection.value(sql, *params)
+        except DriverError as error:
+            raise _told(error) from error
+
+    def close(self) -> None:
+        """Close what is idle."""
+        with self._guard:
+            kept, self._idle = self._idle, OrderedDict()
+        for idle in kept.values():
+            _close(idle)
+
+    def _take(self, database: str) -> Connection:
+        while (idle := self._pop(database)) is not None:
+            if time.monotonic() - idle.since < PING_AFTER or _alive(idle.connection):
+                return idle.connection
+        return self._open(database)
+
+    def _pop(self, database: str) -> _Idle | None:
+        with self._guard:
+            kept = self._idle.get(database)
+            return kept.pop() if kept else None
+
+    def _open(self, database: str) -> Connection:
+        connection = self._cluster.connect(database, "query")
+        try:
+            connection.rows(_SESSION, self._timeout)
+            connection.commit()
+        except DriverError as error:
+            connection.close()
+            raise _told(error) from error
+        return connection
+
+    def _give(self, database: str, connection: Connection) -> None:
+        spare: list[_Idle] = [_Idle(connection, time.monotonic())]
+        with self._guard:
+            kept = self._idle.setdefault(database, [])
+            self._idle.move_to_end(database)
+            if len(kept) < self._most_idle:
+                kept.append(spare.pop())
+            if len(self._idle) > self._most_databases:
+                spare += self._idle.popitem(last=False)[1]
+        _close(spare)
+
+
+def _close(idle: list[_Idle]) -> None:
+    for each in idle:
+        each.connection.close()
+
+
+def _alive(connection: Connection) -> bool:
+    try:
+        connection.rows("SELECT 1")
+    except DriverError:
+        connection.close()
+        return False
+    return True
+
+
+def _told(error: DriverError | OSError) -> MaterializationError | DriverError | OSError:
+    """The driver's error in our words, or itself where it can only be a fault of ours."""
+    state, text = _state(error), _sentence(str(error))
+    if state == _TIMEOUT:
+        return QueryTimeout()
+    if state == _BAD_REGEX:
+        return BadQuery(f"filter_regex_dict: {text}", field="filter_regex_dict")
+    if state == _OUT_OF_RANGE:
+        told = f"{text}: a value does not fit its column of the answer; positions have 32 bits in their resolution"
+        return BadQuery(told, field="desired_resolution")
+    if not state or state.startswith(_UNAVAILABLE):
+        return StorageUnavailable(f"the database gave no answer: {text}")
+    return error
+
+
+def _state(error: BaseException) -> str:
+    """The SQLSTATE. Errors in the middle of an answer come through Arrow, which keeps but the sentence of them."""
+    return sqlstate(error) or next((state for words, state in _SENTENCES.items() if words in str(error)), "")
+
+
+def _sentence(text: str) -> str:
+    """The server's own sentence out of the driver's report."""
+    for line in text.splitlines():
+        if "ERROR:" in line:
+            return line.partition("ERROR:")[2].strip()
+    return " ".join(text.split())[:300]

@@ -1,0 +1,130 @@
+The ledger: runs and their units. All writes lock one run or one unit row; none waits for a graph call.
+
+-- insert_run --
+INSERT INTO matengine.run (id, kind, datastack, subject, as_of, exclusive, plan, requested_by)
+VALUES ($1, $2, $3, $4, $5::timestamp, $6, $7::jsonb, $8)
+
+-- active_exclusive --
+SELECT id, kind, datastack FROM matengine.run WHERE exclusive AND status = 'RUNNING'
+
+-- active_subject --
+SELECT id, kind, datastack FROM matengine.run WHERE subject = $1 AND status = 'RUNNING'
+
+-- insert_units --
+INSERT INTO matengine.unit (run_id, position, action, args, label, status)
+SELECT $1, $2::int, u.action, u.args, u.label, $3
+FROM jsonb_to_recordset($4::jsonb) AS u (action text, args jsonb, label text)
+
+-- ready_units --
+-- Units of the run's present step become claimable; the ids are what the messages carry.
+UPDATE matengine.unit SET status = 'READY', send_after = clock_timestamp()
+WHERE run_id = $1 AND position = $2::int AND status = 'WAITING'
+RETURNING id
+
+-- claim_unit --
+-- READY, or RUNNING under a worker that is gone (the caller holds the unit's advisory lock).
+UPDATE matengine.unit u
+SET status = 'RUNNING', attempt = attempt + 1, owner = $2, started = clock_timestamp(),
+    lease_until = clock_timestamp() + make_interval(secs => $3::float8)
+FROM matengine.run r
+WHERE u.id = $1::bigint AND u.status IN ('READY', 'RUNNING') AND r.id = u.run_id AND r.status = 'RUNNING'
+RETURNING u.id, u.run_id, u.position, u.action, u.args::text AS args, u.attempt, u.label,
+          r.plan::text AS plan, r.token, r.version
+
+-- fence_unit --
+SELECT 1 FROM matengine.unit u JOIN matengine.run r ON r.id = u.run_id
+WHERE u.id = $1::bigint AND u.attempt = $2::int AND u.status = 'RUNNING' AND r.status = 'RUNNING'
+FOR UPDATE OF u
+
+-- finish_unit --
+UPDATE matengine.unit
+SET status = 'DONE', finished = clock_timestamp(), report = $3::jsonb, error = NULL
+WHERE id = $1::bigint AND attempt = $2::int AND status = 'RUNNING'
+RETURNING id
+
+-- lock_run --
+SELECT position, jsonb_array_length(plan -> 'steps') FROM matengine.run
+WHERE id = $1 AND status = 'RUNNING' FOR UPDATE
+
+-- unfinished_of_step --
+SELECT count(*) FROM matengine.unit WHERE run_id = $1 AND position = $2::int AND status <> 'DONE'
+
+-- waiting_of_step --
+SELECT count(*) FROM matengine.unit WHERE run_id = $1 AND position = $2::int AND status = 'WAITING'
+
+-- advance_run --
+UPDATE matengine.run SET position = $2::int WHERE id = $1
+
+-- succeed_run --
+UPDATE matengine.run SET status = 'SUCCEEDED', finished = clock_timestamp() WHERE id = $1 AND status = 'RUNNING'
+
+-- retry_unit --
+UPDATE matengine.unit
+SET status = 'READY', failures = failures + 1, error = $3, owner = NULL,
+    send_after = clock_timestamp() + make_interval(secs => $4::float8 * power(2, failures))
+WHERE id = $1::bigint AND attempt = $2::int AND status = 'RUNNING'
+RETURNING failures
+
+-- fail_unit --
+UPDATE matengine.unit SET status = 'FAILED', failures = failures + 1, error = $3, finished = clock_timestamp()
+WHERE id = $1::bigint AND attempt = $2::int AND status = 'RUNNING'
+RETURNING run_id
+
+-- end_run --
+UPDATE matengine.run SET status = $2, error = $3, finished = clock_timestamp()
+WHERE id = $1 AND status = 'RUNNING'
+RETURNING version
+
+-- cancel_units --
+UPDATE matengine.unit SET status = 'CANCELLED', finished = clock_timestamp()
+WHERE run_id = $1 AND status IN ('WAITING', 'READY', 'RUNNING')
+
+-- held_units --
+-- Advisory locks on units that a living backend of this database holds now.
+SELECT ((l.classid::bigint << 32) | l.objid::bigint) - $1::bigint
+FROM pg_locks l JOIN pg_database d ON d.oid = l.database
+WHERE l.locktype = 'advisory' AND l.objsubid = 1 AND d.datname = current_database() AND l.granted
+
+-- free_lost_units --
+-- RUNNING without a holder: its worker died. The claim takes them over.
+UPDATE matengine.unit SET status = 'READY', owner = NULL, send_after = clock_timestamp(),
+    error = 'its worker ended while it ran'
+WHERE status = 'RUNNING' AND NOT (id = ANY ($1))
+RETURNING id
+
+-- overdue_owners --
+SELECT id FROM matengine.unit WHERE status = 'RUNNING' AND lease_until < clock_timestamp()
+
+-- end_holder --
+SELECT pg_terminate_backend(l.pid) FROM pg_locks l JOIN pg_database d ON d.oid = l.database
+WHERE l.locktype = 'advisory' AND l.objsubid = 1 AND d.datname = current_database()
+  AND ((l.classid::bigint << 32) | l.objid::bigint) = $1::bigint
+
+-- units_to_send --
+-- Each sending doubles the wait before the next, so a long queue is not filled with repetitions.
+UPDATE matengine.unit u
+SET sends = sends + 1, send_after = clock_timestamp() + make_interval(secs => $1::float8 * power(2, least(sends, 10)))
+FROM matengine.run r
+WHERE r.id = u.run_id AND r.status = 'RUNNING' AND u.status = 'READY' AND u.send_after <= clock_timestamp()
+RETURNING u.id, u.action
+
+-- runs --
+SELECT r.id, r.kind, r.datastack, r.as_of, r.status, r.version, r.position, r.error, r.requested_by, r.created,
+       r.finished, r.plan::text AS plan
+FROM matengine.run r
+WHERE ($1::text IS NULL OR r.id = $1) AND ($2::text IS NULL OR r.datastack = $2)
+ORDER BY r.created DESC LIMIT $3::bigint
+
+-- step_counts --
+SELECT position, count(*), count(*) FILTER (WHERE status = 'DONE'), count(*) FILTER (WHERE status = 'RUNNING'),
+       sum(failures)::bigint, coalesce(sum((report ->> 'rows')::bigint), 0)::bigint,
+       min(started), max(finished),
+       coalesce(sum(extract(epoch FROM finished - started)) FILTER (WHERE status = 'DONE'), 0)::float8
+FROM matengine.unit WHERE run_id = $1 GROUP BY position ORDER BY position
+
+-- unit_reports --
+SELECT position, action, label, status, attempt, report::text AS report, error FROM matengine.unit
+WHERE run_id = $1 ORDER BY id
+
+-- over_runs --
+SELECT id FROM matengine.run WHERE id = ANY ($1) AND status <> 'RUNNING'

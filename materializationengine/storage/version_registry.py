@@ -1,0 +1,189 @@
+"""The reading half of the version registry: which versions there are, what they hold, and where.
+
+Functions take a session on a live database; a request's session comes from `web.extensions`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Select, and_, select
+from sqlalchemy.orm import Session, aliased
+
+from ..domain.datastack import Datastack, Resolution
+from ..domain.errors import UnknownTable, UnknownVersion, VersionNotAvailable
+from ..domain.names import frozen_database
+from ..kernel import moments
+from .models import AnalysisTable, AnalysisVersion, AnnotationTable, FrozenTable, SegmentationTable, VersionStatus
+
+_READABLE = VersionStatus.AVAILABLE
+_PUBLISHED = (VersionStatus.AVAILABLE, VersionStatus.EXPIRED)
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """A version. `database` is where its rows are: a virtual version's are its parent's."""
+
+    id: int
+    datastack: str
+    version: int
+    time_stamp: datetime
+    valid: bool
+    expires_on: datetime | None
+    parent_version: int | None
+    status: VersionStatus
+    is_merged: bool
+    database: str
+
+
+@dataclass(frozen=True, slots=True)
+class VersionTable:
+    """A table of a version with what is known of it today. `row_count` is None where nobody counted."""
+
+    id: int
+    name: str
+    schema: str
+    aligned_volume: str
+    valid: bool
+    annotation: AnnotationTable
+    segmentation: SegmentationTable | None
+    row_count: int | None
+
+    @property
+    def resolution(self) -> Resolution:
+        """Nanometers per unit of its positions."""
+        known = self.annotation
+        return known.voxel_resolution_x, known.voxel_resolution_y, known.voxel_resolution_z
+
+
+def versions(session: Session, datastack: str, *, expired: bool = False) -> list[Version]:
+    """The versions that can be read, oldest first; with `expired` also those that could be once."""
+    statuses = _PUBLISHED if expired else (_READABLE,)
+    statement = _versions(datastack).where(AnalysisVersion.status.in_(statuses))
+    if not expired:
+        statement = statement.where(AnalysisVersion.valid.is_(True))
+    rows = session.execute(statement.order_by(AnalysisVersion.version))
+    return [_version(row, parent) for row, parent in rows]
+
+
+def version(session: Session, datastack: str, number: int) -> Version:
+    """One version, whatever its status. Raises UnknownVersion naming the newest ones."""
+    found = session.execute(_versions(datastack).where(AnalysisVersion.version == number)).first()
+    if found is None:
+        known = [str(each.version) for each in versions(session, datastack)]
+        there = f"the newest are {', '.join(known[-5:])}" if known else "it has none yet"
+        raise UnknownVersion(f"datastack {datastack!r} has no version {number}; {there}", field="version")
+    return _version(*found)
+
+
+def readable_version(session: Session, datastack: str, number: int) -> Version:
+    """One version that can be queried. Raises UnknownVersion, VersionNotAvailable."""
+    found = version(session, datastack, number)
+    if found.status is VersionStatus.EXPIRED or (found.status is _READABLE and not found.valid):
+        raise VersionNotAvailable(f"version {number} of {datastack!r} has expired", field="version")
+    if found.status is not _READABLE:
+        state = "is still being made" if found.status is VersionStatus.RUNNING else "failed while it was made"
+        raise UnknownVersion(f"version {number} of {datastack!r} {state}", field="version")
+    return found
+
+
+def table_names(session: Session, found: Version) -> list[str]:
+    """The names of a version's tables, sorted."""
+    statement = select(AnalysisTable.table_name).where(
+        AnalysisTable.analysisversion_id == found.id, AnalysisTable.valid.is_(True)
+    )
+    return list(session.scalars(statement.order_by(AnalysisTable.table_name)))
+
+
+def tables(session: Session, datastack: Datastack, found: Version) -> list[VersionTable]:
+    """A version's tables with all that is known of them, by name; one statement whatever their number."""
+    rows = session.execute(_tables(datastack, found).order_by(AnalysisTable.table_name))
+    return [_table(*row) for row in rows]
+
+
+def table(session: Session, datastack: Datastack, found: Version, name: str) -> VersionTable:
+    """One table of a version. Raises UnknownTable naming those there are."""
+    row = session.execute(_tables(datastack, found).where(AnalysisTable.table_name == name)).first()
+    if row is None:
+        raise _unknown(session, found, name)
+    return _table(*row)
+
+
+def named_tables(
+    session: Session, datastack: Datastack, found: Version, names: tuple[str, ...]
+) -> list[VersionTable]:
+    """Some tables of a version, in the order of `names`. Raises UnknownTable."""
+    rows = session.execute(_tables(datastack, found).where(AnalysisTable.table_name.in_(names)))
+    known = {each.name: each for each in (_table(*row) for row in rows)}
+    for name in names:
+        if name not in known:
+            raise _unknown(session, found, name)
+    return [known[name] for name in names]
+
+
+def _unknown(session: Session, found: Version, name: str) -> UnknownTable:
+    there = ", ".join(table_names(session, found)) or "none"
+    told = f"version {found.version} of {found.datastack!r} has no table {name!r}; there are {there}"
+    return UnknownTable(told, field="table_name")
+
+
+def _versions(datastack: str) -> Select[tuple[AnalysisVersion, AnalysisVersion]]:
+    parent = aliased(AnalysisVersion)
+    return (
+        select(AnalysisVersion, parent)
+        .outerjoin(parent, parent.id == AnalysisVersion.parent_version)
+        .where(AnalysisVersion.datastack == datastack)
+    )
+
+
+def _version(row: AnalysisVersion, parent: AnalysisVersion | None) -> Version:
+    home = parent or row
+    return Version(
+        id=row.id,
+        datastack=row.datastack,
+        version=row.version,
+        time_stamp=moments.aware(row.time_stamp),
+        valid=bool(row.valid),
+        expires_on=None if row.expires_on is None else moments.aware(row.expires_on),
+        parent_version=row.parent_version,
+        status=row.status,
+        # CAVE's column is null in rows older than itself, when every version was merged.
+        is_merged=row.is_merged is not False,
+        database=frozen_database(home.datastack, home.version),
+    )
+
+
+def _tables(
+    datastack: Datastack, found: Version
+) -> Select[tuple[AnalysisTable, AnnotationTable, SegmentationTable, int]]:
+    of_segmentation = and_(
+        SegmentationTable.annotation_table == AnnotationTable.table_name,
+        SegmentationTable.pcg_table_name == datastack.pcg_table,
+    )
+    counted = and_(
+        FrozenTable.analysisversion_id == (found.parent_version or found.id),
+        FrozenTable.table_name == AnalysisTable.table_name,
+    )
+    return (
+        select(AnalysisTable, AnnotationTable, SegmentationTable, FrozenTable.row_count)
+        .join(AnnotationTable, AnnotationTable.table_name == AnalysisTable.table_name)
+        .outerjoin(SegmentationTable, of_segmentation)
+        .outerjoin(FrozenTable, counted)
+        .where(AnalysisTable.analysisversion_id == found.id, AnalysisTable.valid.is_(True))
+    )
+
+
+def _table(
+    row: AnalysisTable, annotation: AnnotationTable, segmentation: SegmentationTable | None, count: int | None
+) -> VersionTable:
+    return VersionTable(
+        id=row.id,
+        name=row.table_name,
+        schema=row.schema,
+        aligned_volume=row.aligned_volume,
+        valid=bool(row.valid),
+        annotation=annotation,
+        segmentation=segmentation,
+        row_count=count,
+    )

@@ -1,0 +1,1 @@
+"""Orders of deeds. Celery is known on this floor and nowhere else."""

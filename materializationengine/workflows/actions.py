@@ -1,0 +1,58 @@
+"""Every action that a unit can name: its arguments, its deed, and the queue that carries it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from ..domain.plan import UnitSpec, from_json, to_json
+from ..steps import bulk_load, dummy, freeze, ingest, update_roots
+from ..steps.work import Report, Work
+
+PROCESS = "process"
+"""Queue of many small units: look-ups and loads."""
+
+WORKFLOW = "workflow"
+"""Queue of few long units: scans, copies, index builds, publishing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """One kind of unit."""
+
+    arguments: type[Any]
+    deed: Callable[[Work, Any], Report]
+    queue: str
+
+
+ACTIONS: dict[str, Action] = {
+    "bulk_load.prepare": Action(bulk_load.Prepare, bulk_load.prepare, WORKFLOW),
+    "bulk_load.load": Action(bulk_load.Load, bulk_load.load, PROCESS),
+    "bulk_load.index": Action(bulk_load.Index, bulk_load.index, WORKFLOW),
+    "bulk_load.publish": Action(bulk_load.Publish, bulk_load.publish, WORKFLOW),
+    "ingest.scan": Action(ingest.Scan, ingest.scan, WORKFLOW),
+    "ingest.look_up": Action(ingest.LookUp, ingest.look_up, PROCESS),
+    "update_roots.scan": Action(update_roots.Scan, update_roots.scan, WORKFLOW),
+    "update_roots.look_up": Action(update_roots.LookUp, update_roots.look_up, PROCESS),
+    "update_roots.apply": Action(update_roots.Apply, update_roots.apply, WORKFLOW),
+    "freeze.create": Action(freeze.Create, freeze.create, WORKFLOW),
+    "freeze.copy": Action(freeze.Copy, freeze.copy, WORKFLOW),
+    "freeze.index": Action(freeze.Index, freeze.index, WORKFLOW),
+    "freeze.verify": Action(freeze.Verify, freeze.verify, WORKFLOW),
+    "freeze.publish": Action(freeze.Publish, freeze.publish, WORKFLOW),
+    "dummy.wait": Action(dummy.Wait, dummy.wait, PROCESS),
+}
+
+
+def perform(work: Work, spec: UnitSpec) -> Report:
+    """Do what a unit says."""
+    action = ACTIONS[spec.action]
+    return action.deed(work, from_json(spec.args, action.arguments))
+
+
+def unit(action: str, arguments: object, label: str = "") -> UnitSpec:
+    """A unit of a known action; its arguments must be of that action's kind."""
+    if not isinstance(arguments, ACTIONS[action].arguments):
+        raise TypeError(f"{action} takes {ACTIONS[action].arguments.__name__}, not {arguments!r}")
+    return UnitSpec(action, to_json(arguments), label)

@@ -1,0 +1,171 @@
+"""The Celery application: queues, delivery, and the sweeper in every worker."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterable, Sequence
+from typing import Any, ClassVar
+
+import structlog
+from celery import Celery, bootsteps, group, shared_task
+from celery.app.task import Task
+from kombu.exceptions import OperationalError
+
+from ..bootstrap import Services
+from ..config import Settings
+from ..domain.errors import ConfigurationError, StorageUnavailable
+from ..domain.plan import from_json
+from ..domain.records import RunRecord
+from ..storage.ledger import Message
+from .actions import ACTIONS
+from .execute import run_unit
+from .launch import launch
+from .requests import RunRequest
+from .sweeper import sweep
+
+log = structlog.get_logger(__name__)
+
+QUEUES = ("celery", "process", "workflow")
+SEED_QUEUE = "processcelery"
+"""A comma was lost in CAVE's old README; a worker told to consume it means `process` and `celery`."""
+
+
+def route(name: str, *_: object, **__: object) -> dict[str, str]:
+    """The queue of a task is the word before the colon of its name; a name without one goes to `celery`."""
+    prefix, colon, _rest = name.partition(":")
+    return {"queue": prefix if colon else "celery"}
+
+
+def known_queues(asked: Iterable[str]) -> tuple[str, ...]:
+    """The queues a worker shall consume. Raises ConfigurationError for an unknown one, with the list."""
+    wanted: list[str] = []
+    for name in asked:
+        if name == SEED_QUEUE:
+            log.warning("queue 'processcelery' lost its comma: consuming process and celery")
+            wanted += ["process", "celery"]
+        elif name in QUEUES:
+            wanted.append(name)
+        else:
+            raise ConfigurationError(f"there is no queue {name!r}; there are {', '.join(QUEUES)}")
+    return tuple(dict.fromkeys(wanted))
+
+
+class EngineCelery(Celery):
+    """Celery with the engine's parts at hand, made once in each process after its fork."""
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__("materializationengine", broker=settings.broker, set_as_current=True)
+        self.settings = settings
+        self._made: tuple[int, Services] | None = None
+        self.conf.update(_configuration(settings))
+        self.steps["consumer"].add(Sweeper)
+        self.steps["worker"].add(CheckQueues)
+
+    @property
+    def services(self) -> Services:
+        """The parts of this process."""
+        if self._made is None or self._made[0] != os.getpid():
+            self._made = (os.getpid(), Services(self.settings, "matengine worker"))
+        return self._made[1]
+
+    def launch(self, request: dict[str, Any]) -> RunRecord:
+        """Start a run from the JSON fields of a `RunRequest`."""
+        return launch(self.services, from_json(request, RunRequest), self.send)
+
+    def send(self, messages: Sequence[Message]) -> None:
+        """Send messages; a broker that is down loses them, and a sweeper sends them again."""
+        if not messages:
+            return
+        try:
+            group(_signature(self, message) for message in messages).apply_async()
+        except OperationalError as error:
+            log.warning("broker is down; a sweeper will send again", messages=len(messages), error=str(error))
+
+
+def _signature(app: Celery, message: Message) -> Any:
+    return app.signature(f"{ACTIONS[message.action].queue}:run_unit", args=(message.database, message.unit))
+
+
+def _configuration(settings: Settings) -> dict[str, object]:
+    return {
+        "task_routes": (route,),
+        "task_default_queue": "celery",
+        "task_serializer": "json",
+        "accept_content": ["json"],
+        "task_ignore_result": True,
+        "task_acks_late": True,
+        "task_reject_on_worker_lost": True,
+        "worker_prefetch_multiplier": 1,
+        "worker_send_task_events": True,
+        "task_send_sent_event": True,
+        "broker_connection_retry_on_startup": True,
+        "broker_transport_options": {"visibility_timeout": int(settings.lease * 2), "socket_timeout": 20},
+        "worker_soft_shutdown_timeout": 20.0,
+        "timezone": "UTC",
+        "beat_schedule": {},
+    }
+
+
+class CheckQueues(bootsteps.StartStopStep):
+    """Refuses a worker that was told to consume a queue that nothing is sent to."""
+
+    requires: ClassVar = {"celery.worker.components:Pool"}
+
+    def include_if(self, worker: Any) -> bool:
+        """Check before anything is consumed."""
+        queues = worker.app.amqp.queues
+        chosen = known_queues(queues.consume_from)
+        queues.select(())
+        for name in chosen:
+            queues.select_add(name)
+        return False
+
+
+class Sweeper(bootsteps.StartStopStep):
+    """Looks for lost work when the worker starts, and every few seconds after, in its event loop."""
+
+    requires: ClassVar = {"celery.worker.consumer.tasks:Tasks"}
+
+    def __init__(self, consumer: Any, **_: Any) -> None:
+        self._timer: Any = None
+
+    def start(self, consumer: Any) -> None:
+        """Sweep now, then by the clock."""
+        app = consumer.app
+        self._sweep(app, at_start=True)
+        self._timer = consumer.timer.call_repeatedly(app.settings.sweep_every, self._sweep, (app,))
+
+    def stop(self, consumer: Any) -> None:
+        """End the clock."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _sweep(self, app: EngineCelery, at_start: bool = False) -> None:
+        try:
+            app.send(sweep(app.services, resend=0.0 if at_start else app.settings.resend))
+        except StorageUnavailable as error:
+            log.warning("sweep: database is down", error=error.message)
+
+
+def _run(task: Task, database: str, unit: int) -> None:
+    app: EngineCelery = task.app
+    app.send(run_unit(app.services, database, unit, f"{socket.gethostname()} {os.getpid()}"))
+
+
+@shared_task(name="process:run_unit", bind=True)
+def run_process_unit(self: Task, database: str, unit: int) -> None:
+    """Do one unit of the ledger that is small: a look-up, a batch of an upload."""
+    _run(self, database, unit)
+
+
+@shared_task(name="workflow:run_unit", bind=True)
+def run_workflow_unit(self: Task, database: str, unit: int) -> None:
+    """Do one unit of the ledger that is long: a scan, a copy, an index, a publication."""
+    _run(self, database, unit)
+
+
+def create_celery(settings: Settings) -> EngineCelery:
+    """The application of one process."""
+    return EngineCelery(settings)

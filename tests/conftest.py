@@ -1,0 +1,100 @@
+"""Real parts for every test: a private PostgreSQL, a private Redis, local CAVE over HTTP."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from materializationengine.bootstrap import Services
+from materializationengine.config import Settings
+from materializationengine.gateways.worlds import LocalWorlds
+from materializationengine.kernel.postgres import PrivateCluster
+from materializationengine.kernel.redis import PrivateRedis
+from tests.harness import Engine, Neighbors
+
+SHARED = Path(__file__).parent / "../../shared/data"
+_NUMBERS = itertools.count(1)
+
+
+def pytest_configure() -> None:
+    """Settings of the person who runs the tests must not reach them."""
+    for name in list(os.environ):
+        if name.startswith(("MATERIALIZATION_", "MATENGINE_")) or name in _SETTINGS:
+            del os.environ[name]
+
+
+_SETTINGS = {"SQLALCHEMY_DATABASE_URI", "REDIS_URL", "CELERY_BROKER_URL", "LOCAL_SERVER_URL", "GLOBAL_SERVER_URL"}
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrivateCluster]:
+    """One PostgreSQL with PostGIS for the whole run."""
+    with PrivateCluster(tmp_path_factory.mktemp("postgres") / "cluster", durable=False) as cluster:
+        yield cluster
+
+
+@pytest.fixture(scope="session")
+def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrivateRedis]:
+    """One Redis for the whole run."""
+    with PrivateRedis(tmp_path_factory.mktemp("redis") / "server") as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def neighbors(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Neighbors]:
+    """Local CAVE in a process of its own."""
+    folder = tmp_path_factory.mktemp("localcave")
+    command = [sys.executable, "-m", "localcave", "serve", "--dir", str(folder), "--port", "0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        url = process.stdout.readline().strip()
+        try:
+            yield Neighbors(url, LocalWorlds(url))
+        finally:
+            process.terminate()
+
+
+@pytest.fixture(scope="session")
+def small_world(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A generated world of 128 voxels a side with 2,000 synapses and its history."""
+    from localcave.world import make
+
+    folder = tmp_path_factory.mktemp("world")
+    make(folder, seed=7, size=128, synapses=2_000)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def em512() -> Path:
+    """The example world on a real electron microscopy segmentation."""
+    folder = (SHARED / "em512").resolve()
+    if not folder.is_dir():
+        pytest.skip("the example world ../shared/data/em512 is absent")
+    return folder
+
+
+@pytest.fixture
+def datastack() -> str:
+    """A datastack's name that no other test uses."""
+    return f"stack{next(_NUMBERS)}"
+
+
+@pytest.fixture
+def engine(postgres: PrivateCluster, neighbors: Neighbors) -> Iterator[Engine]:
+    """The engine in this process: real database, real neighbors, units done one after another."""
+    environ = {
+        "SQLALCHEMY_DATABASE_URI": postgres.url,
+        "LOCAL_SERVER_URL": neighbors.url,
+        "MATERIALIZATION_AS_OF_MARGIN": "0",
+        "MATERIALIZATION_RETRY_DELAY": "0",
+        "MATERIALIZATION_WRITER_WAIT": "2",
+    }
+    services = Services(Settings.from_env(environ), "tests")
+    yield Engine(services, neighbors)
+    services.close()
