@@ -56,19 +56,13 @@ def main() -> None:
 
 
 @main.command()
-@click.option(
-    "--backend", type=click.Choice(["postgresql", "sqlite"]), default="postgresql", show_default=True
-)
+@click.option("--backend", type=click.Choice(["postgresql", "sqlite"]), default="postgresql", show_default=True)
 @click.option("--sources", default=2000, show_default=True, help="Detections per visit.")
 @click.option("--visits", default=30, show_default=True)
 @click.option("--wide", is_flag=True, help="Fill every column, not only those that must be.")
 @click.option("--partition", type=click.Choice(["none", "month"]), default="none", show_default=True)
-@click.option(
-    "--apdb-python", type=click.Path(path_type=Path), default=ROOT / ".venv-apdb" / "bin" / "python"
-)
-@click.option(
-    "--driver", type=click.Path(path_type=Path), default=DRIVER, help="Script that drives lsst-dax-apdb."
-)
+@click.option("--apdb-python", type=click.Path(path_type=Path), default=ROOT / ".venv-apdb" / "bin" / "python")
+@click.option("--driver", type=click.Path(path_type=Path), default=DRIVER, help="Script that drives lsst-dax-apdb.")
 @click.option("--out", type=click.Path(path_type=Path), help="Folder for the figures of each visit.")
 def compare(
     backend: str,
@@ -104,9 +98,7 @@ def compare(
 
 
 @main.command()
-@click.option(
-    "--rows", default="100000,1000000,4000000", show_default=True, help="Sizes of the last-object table."
-)
+@click.option("--rows", default="100000,1000000,4000000", show_default=True, help="Sizes of the last-object table.")
 @click.option("--sources", default=10_000, show_default=True)
 @click.option("--visits", default=15, show_default=True)
 def prefill(rows: str, sources: int, visits: int) -> None:
@@ -132,13 +124,9 @@ def prefill(rows: str, sources: int, visits: int) -> None:
 
 @main.command()
 @click.option("--backend", type=click.Choice(["postgresql", "sqlite"]), default="sqlite", show_default=True)
-@click.option(
-    "--sources", default=2000, show_default=True, help="Detections per visit, a third of them noise."
-)
+@click.option("--sources", default=2000, show_default=True, help="Detections per visit, a third of them noise.")
 @click.option("--visits", default=1000, show_default=True)
-@click.option(
-    "--footprint", help="RA,DECL,RADIUS in degrees; default: the southern hemisphere, as in the seed."
-)
+@click.option("--footprint", help="RA,DECL,RADIUS in degrees; default: the southern hemisphere, as in the seed.")
 @click.option("--out", type=click.Path(path_type=Path), default=Path("results"), show_default=True)
 def survey(backend: str, sources: int, visits: int, footprint: str | None, out: Path) -> None:
     """Run gen_sources, create_l1_schema, ap_proto and ap_plot, unattended."""

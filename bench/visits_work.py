@@ -86,9 +86,7 @@ def run(config: Path, work: Work, visits: int, server: Callable[[], float] = flo
     rows, next_id = [], FIRST_NOISE_ID
     for number in range(visits):
         place, row = places[number % work.fields], Row(number)
-        noise = rand_cone_xyz(
-            place.view.pointing, place.view.open_angle, int(rng.poisson(work.sources / 3)), rng
-        )
+        noise = rand_cone_xyz(place.view.pointing, place.view.open_angle, int(rng.poisson(work.sources / 3)), rng)
         ids = np.concatenate([place.ids, np.arange(next_id, next_id + len(noise))])
         next_id += len(noise)
         xyz, wide = np.concatenate([place.variables, noise]), rng if work.wide else None
@@ -142,9 +140,7 @@ def _objects(moment: datetime, ids: Ids, xyz: Vectors, wide: np.random.Generator
     return _filled(made, DIA_OBJECT, FULL_OBJECT, count, wide)
 
 
-def _sources(
-    number: int, moment: datetime, ids: Ids, xyz: Vectors, wide: np.random.Generator | None
-) -> pa.Table:
+def _sources(number: int, moment: datetime, ids: Ids, xyz: Vectors, wide: np.random.Generator | None) -> pa.Table:
     count, (ra, decl) = len(ids), positions(xyz)
     made = {
         "diaSourceId": np.arange(count) + (number + 1) * _IDS_PER_VISIT,
@@ -172,9 +168,7 @@ def _filled(
         if column.name in skipped or not (column.name in needed or wide):
             continue
         if column.kind == "T":
-            arrays[column.name] = (
-                made["validityStart"] if "validityStart" in made else pa.nulls(count, column.arrow)
-            )
+            arrays[column.name] = made["validityStart"] if "validityStart" in made else pa.nulls(count, column.arrow)
         elif column.kind == "B":
             arrays[column.name] = pa.array([b"r"] * count)
         else:

@@ -1,3 +1,4 @@
+# ruff: noqa: N999, N802, A002 - the module, the method and the argument are spelled as in the prototype
 """An over-simplified difference-image analysis: known variables in the field of view, and noise."""
 
 from __future__ import annotations

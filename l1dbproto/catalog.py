@@ -52,9 +52,7 @@ def check_words(found: dict[str, str], config: L1dbConfig) -> None:
     """Raise SchemaError unless the database was made with these choices."""
     wrong = {name: word for name, word in words_of(config).items() if found.get(name) != word}
     if wrong:
-        differences = ", ".join(
-            f"{name} is {found.get(name)} there and {word} here" for name, word in wrong.items()
-        )
+        differences = ", ".join(f"{name} is {found.get(name)} there and {word} here" for name, word in wrong.items())
         raise SchemaError(
             f"the tables of {session_address(config)} were made for another configuration: {differences}; correct the "
             "configuration file, or make the tables anew with create_l1_schema --drop, which loses their rows"
@@ -72,9 +70,7 @@ def note_moment(session: Session, state: State, time: datetime) -> None:
     if state.moment is None:
         session.execute(session.insert_if_new(METADATA_TABLE, f"('{_MOMENT}', {value})"))
     if state.moment is None or state.moment < time:
-        session.execute(
-            f"UPDATE \"{METADATA_TABLE}\" SET value = {value} WHERE name = '{_MOMENT}' AND value < {value}"
-        )
+        session.execute(f"UPDATE \"{METADATA_TABLE}\" SET value = {value} WHERE name = '{_MOMENT}' AND value < {value}")
 
 
 def note_filled(session: Session, state: State, table: TableDef, columns: pa.Table) -> None:

@@ -19,9 +19,7 @@ def conform(columns: pa.Table, table: TableDef) -> pa.Table:
     """The columns in the table's types. Raises BadRecords for unknown, missing, ill-typed or null ones."""
     unknown = [name for name in columns.column_names if name not in table.by_name]
     if unknown:
-        raise BadRecords(
-            f"{table.name} has no column {', '.join(unknown)}; its columns are {', '.join(table.names)}"
-        )
+        raise BadRecords(f"{table.name} has no column {', '.join(unknown)}; its columns are {', '.join(table.names)}")
     for name, value in _DEFAULTS.items():
         if name in table.by_name and name not in columns.column_names:
             columns = columns.append_column(name, pa.array(np.full(columns.num_rows, value, dtype=np.int64)))
@@ -43,9 +41,7 @@ def _typed(columns: pa.Table, table: TableDef) -> pa.Table:
                 array if array.type == wanted.arrow else pc.cast(array, wanted.arrow, safe=wanted.kind != "F")
             )
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-            raise BadRecords(
-                f"{table.name}.{name} takes {wanted.arrow}, not {array.type}: {error}"
-            ) from error
+            raise BadRecords(f"{table.name}.{name} takes {wanted.arrow}, not {array.type}: {error}") from error
     return pa.table(arrays, names=columns.column_names)
 
 
@@ -57,9 +53,7 @@ def check_versions(objects: pa.Table, time: datetime) -> None:
         raise BadRecords(f"object {distinct[times > 1][0]} comes more than once in one visit")
     starts = objects.column("validityStart")
     if not pc.all(pc.equal(starts, pa.scalar(time, starts.type))).as_py():
-        raise BadRecords(
-            f"validityStart of every object must be the visit's time, {time}; found {pc.min_max(starts)}"
-        )
+        raise BadRecords(f"validityStart of every object must be the visit's time, {time}; found {pc.min_max(starts)}")
     if "validityEnd" in objects.column_names and objects.column("validityEnd").null_count < len(ids):
         raise BadRecords("validityEnd of a new version must be None: it is the open one")
 

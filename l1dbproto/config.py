@@ -8,6 +8,7 @@ from configparser import RawConfigParser
 from dataclasses import dataclass, fields
 from enum import StrEnum
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
@@ -64,9 +65,7 @@ class L1dbConfig:
                 "in DiaObjectNightly would be invisible to reads; use dia_object_index = last_object_table"
             )
         if self.partition is Partition.MONTH and self.backend != "postgresql":
-            raise ConfigError(
-                f"partition = month needs PostgreSQL, but url names {self.backend}; use partition = none"
-            )
+            raise ConfigError(f"partition = month needs PostgreSQL, but url names {self.backend}; use partition = none")
         if self.htm_max_ranges < 1:
             raise ConfigError(f"htm_max_ranges = {self.htm_max_ranges} is too small; it must be 1 or more")
 
@@ -104,14 +103,12 @@ def read_config(path: Path | str) -> L1dbConfig:
     """Read a configuration file. Raises ConfigError with the culprit and what would be right."""
     parser = RawConfigParser()
     try:
-        with open(path, encoding="utf-8") as stream:
+        with Path(path).open(encoding="utf-8") as stream:
             parser.read_file(stream)
     except OSError as error:
         raise ConfigError(f"cannot read the configuration file {str(path)!r}: {error.strerror}") from error
     except (ParserError, UnicodeDecodeError) as error:
-        raise ConfigError(
-            f"{str(path)!r} is not a configuration file: {str(error).splitlines()[0]}"
-        ) from error
+        raise ConfigError(f"{str(path)!r} is not a configuration file: {str(error).splitlines()[0]}") from error
     try:
         return _from_parser(parser)
     except ConfigError as error:
@@ -129,9 +126,7 @@ def _from_parser(parser: RawConfigParser) -> L1dbConfig:
     if not parser.has_option("database", "url"):
         raise ConfigError("[database] needs a url, for example: url = sqlite:///l1db.sqlite")
     words = dict(parser["l1db"]) if parser.has_section("l1db") else {}
-    return L1dbConfig(
-        _url(parser["database"]["url"]), **{key: _value(key, word) for key, word in words.items()}
-    )
+    return L1dbConfig(_url(parser["database"]["url"]), **{key: _value(key, word) for key, word in words.items()})
 
 
 def _unknown_key(section: str, key: str) -> str:
@@ -140,7 +135,7 @@ def _unknown_key(section: str, key: str) -> str:
     return f"unknown key {key!r} in [{section}]; {hint}the keys are {', '.join(_SECTIONS[section])}"
 
 
-def _value(key: str, word: str) -> object:
+def _value(key: str, word: str) -> Any:
     if key in _CHOICES:
         try:
             return _CHOICES[key](word)
@@ -157,12 +152,8 @@ def _url(text: str) -> URL:
     try:
         url = make_url(text)
     except ArgumentError as error:
-        raise ConfigError(
-            f"url = {text!r} is not a database address; for example sqlite:///l1db.sqlite"
-        ) from error
-    backend = {"postgres": "postgresql", "mariadb": "mysql"}.get(
-        url.get_backend_name(), url.get_backend_name()
-    )
+        raise ConfigError(f"url = {text!r} is not a database address; for example sqlite:///l1db.sqlite") from error
+    backend = {"postgres": "postgresql", "mariadb": "mysql"}.get(url.get_backend_name(), url.get_backend_name())
     if backend == "postgresql":
         return make_url(normalize(text))
     if backend == "mysql":

@@ -105,9 +105,7 @@ def _middle(a: _Triple, b: _Triple) -> _Triple:
 def _beyond(a: _Triple, b: _Triple, p: _Triple) -> npt.NDArray[np.bool_]:
     """Whether `p` lies to the left of the arc from `a` to `b`."""
     return (
-        (a[1] * b[2] - a[2] * b[1]) * p[0]
-        + (a[2] * b[0] - a[0] * b[2]) * p[1]
-        + (a[0] * b[1] - a[1] * b[0]) * p[2]
+        (a[1] * b[2] - a[2] * b[1]) * p[0] + (a[2] * b[0] - a[0] * b[2]) * p[1] + (a[0] * b[1] - a[1] * b[0]) * p[2]
     ) >= 0.0
 
 

@@ -1,8 +1,10 @@
+# ruff: noqa: N802, N803 - methods and arguments are spelled as in the prototype, whose interface this is
 """The database of the alert production at the level of science objects: `L1db`, and the records it takes and gives."""
 
 from __future__ import annotations
 
 import logging
+import weakref
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -60,6 +62,8 @@ class L1db:
         self._config = read_config(config)
         self.timings = Timings()
         self._store: Store = SqlStore(self._config, self.timings)
+        # The prototype's users never close anything.
+        weakref.finalize(self, self._store.close)
         for name, word in _described(self._config):
             _LOG.info("    %s: %s", name, word)
 
@@ -126,13 +130,9 @@ class L1db:
         self, objects: Sequence[Any], explain: bool = False, *, visit_time: datetime | None = None
     ) -> list[Any]:
         """History of the forced sources of `objects`, `read_forced_sources_months` back, as `DiaForcedSource`."""
-        return to_records(
-            self.getDiaFSources_batch(_ids(objects), explain, visit_time=visit_time), DiaForcedSource
-        )
+        return to_records(self.getDiaFSources_batch(_ids(objects), explain, visit_time=visit_time), DiaForcedSource)
 
-    def getDiaFSources_batch(
-        self, ids: Ids, explain: bool = False, *, visit_time: datetime | None = None
-    ) -> pa.Table:
+    def getDiaFSources_batch(self, ids: Ids, explain: bool = False, *, visit_time: datetime | None = None) -> pa.Table:
         """`getDiaFSources` as columns, for object ids; with `midPointTai`, which the tuples lack."""
         if not self._config.read_forced_sources_months:
             _LOG.info("skipping DiaForcedSources: read_forced_sources_months is 0")
@@ -166,7 +166,7 @@ class L1db:
     def storeDiaForcedSources(
         self, sources: Sequence[Any], explain: bool = False, *, visit_time: datetime | None = None
     ) -> None:
-        """Store forced sources, `DiaForcedSource` records, of the visit at `visit_time`, or at the newest moment stored."""
+        """Store forced sources, `DiaForcedSource` records, of the visit at `visit_time` or the newest moment stored."""
         columns = to_columns(sources, DiaForcedSource, DIA_FORCED_SOURCE)
         self.storeDiaForcedSources_batch(columns, explain, visit_time=visit_time)
 

@@ -35,9 +35,7 @@ class Reader:
         found = self._read(self._last if last else DIA_OBJECT, schema, condition, explain)
         return _completed(found, DIA_OBJECT.arrow(names))
 
-    def read_sources(
-        self, where: tuple[PixelRange, ...] | Ids, visit_time: datetime | None, explain: bool
-    ) -> pa.Table:
+    def read_sources(self, where: tuple[PixelRange, ...] | Ids, visit_time: datetime | None, explain: bool) -> pa.Table:
         """See `Store.read_sources`."""
         return self._history(DIA_SOURCE, where, visit_time, self._config.read_sources_months, explain)
 
@@ -93,8 +91,7 @@ class Reader:
 
 def _in_ranges(ranges: Sequence[PixelRange]) -> str:
     terms = [
-        f'"htmId20" = {r.first}' if r.first == r.last else f'"htmId20" BETWEEN {r.first} AND {r.last}'
-        for r in ranges
+        f'"htmId20" = {r.first}' if r.first == r.last else f'"htmId20" BETWEEN {r.first} AND {r.last}' for r in ranges
     ]
     return f"({' OR '.join(terms)})" if terms else "false"
 

@@ -1,3 +1,4 @@
+# ruff: noqa: N815 - fields are spelled as the columns are
 """The records of the API as named tuples, and the way between lists of them and columns.
 
 Moments are naive UTC `datetime`s in the tuples and `timestamp[us]` in the columns; aware ones are converted.
@@ -28,7 +29,7 @@ class Visit(NamedTuple):
 # A class body cannot take its fields from the tables; the functional form can.
 DiaObject_short = namedtuple("DiaObject_short", SHORT_OBJECT)  # type: ignore[misc]
 DiaObject = namedtuple("DiaObject", FULL_OBJECT)  # type: ignore[misc]
-DiaSource = namedtuple(  # type: ignore[misc]
+DiaSource = namedtuple(
     "DiaSource",
     "diaSourceId ccdVisitId diaObjectId prv_procOrder midPointTai ra raSigma decl declSigma ra_decl_Cov "
     "x xSigma y ySigma x_y_Cov apFlux apFluxErr snr flags htmId20",
@@ -63,9 +64,7 @@ def _array(table: TableDef, name: str, values: Iterable[Any]) -> pa.Array:
     try:
         return pa.array(list(values), column.arrow)
     except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError) as error:
-        raise BadRecords(
-            f"{table.name}.{name} cannot hold these values: {str(error).splitlines()[0]}"
-        ) from error
+        raise BadRecords(f"{table.name}.{name} cannot hold these values: {str(error).splitlines()[0]}") from error
 
 
 def to_records(columns: pa.Table, kind: type[Record]) -> list[Record]:
@@ -77,7 +76,10 @@ def to_records(columns: pa.Table, kind: type[Record]) -> list[Record]:
 def _values(column: pa.ChunkedArray) -> list[Any]:
     if column.null_count == len(column):
         return [None] * len(column)
+    values: list[Any]
     if column.null_count or pa.types.is_binary(column.type):
-        return column.to_pylist()
+        values = column.to_pylist()
+        return values
     # Through numpy: no Arrow scalar is made for each value (measured: 15 times faster).
-    return column.to_numpy().tolist()
+    values = column.to_numpy().tolist()
+    return values

@@ -115,7 +115,7 @@ class _Maker:
             self._index(objects, _HTM)
             return
         unended = objects.c[_END].is_(None)
-        where = {"postgresql_where": unended, "sqlite_where": unended}
+        where: dict[str, Any] = {"postgresql_where": unended, "sqlite_where": unended}
         sa.Index("UX_DiaObject_open", objects.c[_OBJECT], unique=True, **where)
         sa.Index("IDX_DiaObject_htmId20", objects.c[_HTM], **where)
 
@@ -142,7 +142,7 @@ class _Maker:
 
     def _index(self, table: sa.Table, column: str, *, brin: bool = False) -> None:
         # Rows arrive in the order of their time and visit, which block ranges find at a thousandth of a tree's cost.
-        options = {"postgresql_using": "brin"} if brin and self._postgres else {}
+        options: dict[str, Any] = {"postgresql_using": "brin"} if brin and self._postgres else {}
         sa.Index(f"IDX_{table.name}_{column}", table.c[column], **options)
 
 

@@ -49,13 +49,13 @@ def _drop(connection: sa.Connection) -> None:
 def _is_complete(connection: sa.Connection, session: Session) -> bool:
     there = set(sa.inspect(connection).get_table_names())
     if METADATA_TABLE in there:
-        query = sa.select(sa.column("name"), sa.column("value")).select_from(sa.table(METADATA_TABLE))
-        check_words({row[0]: row[1] for row in connection.execute(query)}, session.config)
+        table = build(session.config).tables[METADATA_TABLE]
+        check_words({row.name: row.value for row in connection.execute(sa.select(table))}, session.config)
         return True
     strangers = [name for name in table_names() if name in there]
     if strangers:
         raise SchemaError(
-            f"{session.address} has {', '.join(strangers)}, but no {METADATA_TABLE}: these tables are not of this package; "
-            "use another database, or drop them (create_l1_schema --drop)"
+            f"{session.address} has {', '.join(strangers)}, but no {METADATA_TABLE}: "
+            "these tables are not of this package; use another database, or drop them (create_l1_schema --drop)"
         )
     return False

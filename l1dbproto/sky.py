@@ -42,13 +42,9 @@ class Sky:
         try:
             vectors = np.load(path, mmap_mode="r")
         except (OSError, ValueError, EOFError) as error:
-            raise BadSources(
-                f"cannot read the sources file {str(path)!r}: {error}; gen_sources makes one"
-            ) from error
+            raise BadSources(f"cannot read the sources file {str(path)!r}: {error}; gen_sources makes one") from error
         if vectors.ndim != 2 or vectors.shape[1] != 3 or vectors.dtype != np.float64:
-            raise BadSources(
-                f"{path} holds {vectors.dtype} of shape {vectors.shape}, not double unit vectors (n, 3)"
-            )
+            raise BadSources(f"{path} holds {vectors.dtype} of shape {vectors.shape}, not double unit vectors (n, 3)")
         starts_file, order_file = _beside(path, "htm7"), _beside(path, "order")
         if not _is_fresh(starts_file, path):
             write_index(path, vectors)

@@ -45,9 +45,7 @@ class SqlStore:
         """See `Store.read_objects`."""
         return self._reader.read_objects(ranges, explain)
 
-    def read_sources(
-        self, where: tuple[PixelRange, ...] | Ids, visit_time: datetime | None, explain: bool
-    ) -> pa.Table:
+    def read_sources(self, where: tuple[PixelRange, ...] | Ids, visit_time: datetime | None, explain: bool) -> pa.Table:
         """See `Store.read_sources`."""
         return self._reader.read_sources(where, visit_time, explain)
 

@@ -53,9 +53,7 @@ class Store(Protocol):
     def read_objects(self, ranges: tuple[PixelRange, ...], explain: bool) -> pa.Table:
         """Latest versions in the ranges."""
 
-    def read_sources(
-        self, where: tuple[PixelRange, ...] | Ids, visit_time: datetime | None, explain: bool
-    ) -> pa.Table:
+    def read_sources(self, where: tuple[PixelRange, ...] | Ids, visit_time: datetime | None, explain: bool) -> pa.Table:
         """History of sources in the ranges or of the objects, `read_sources_months` back from `visit_time`
         (default: the newest moment stored)."""
 

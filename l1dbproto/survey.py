@@ -52,7 +52,7 @@ class SurveyPlan:
     footprint: Footprint | None = None
 
     def pointing(self, visit_id: int) -> tuple[float, float, float]:
-        """A random direction: in the footprint, or in the southern hemisphere. Depends on nothing but seed and visit."""
+        """A random direction, in the footprint or the southern hemisphere, which depends on seed and visit alone."""
         seed = [self.seed, visit_id, 1]
         if self.footprint is None:
             x, y, z = rand_sphere_xyz(1, -1, seed)[0].tolist()
@@ -109,9 +109,7 @@ class Survey:
             spent = timings.stages["Visit"]
             _LOG.info("%s--- Finished processing visit %d, time: %s%s", _BLUE, done.visitId, spent, _PLAIN)
             if metrics is not None:
-                metrics.write(
-                    timings, visit=done.visitId, time=done.visitTime.isoformat(), divide=self._plan.divide
-                )
+                metrics.write(timings, visit=done.visitId, time=done.visitTime.isoformat(), divide=self._plan.divide)
             start = self._following(done)
             yield done.visitId
 

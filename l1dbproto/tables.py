@@ -88,7 +88,8 @@ DIA_OBJECT = TableDef(
         "pmRa_pmDecl_Cov:F! pmRa_parallax_Cov:F! pmDecl_parallax_Cov:F! pmParallaxLnL:F! pmParallaxChi2:F! "
         "pmParallaxNdata:I! "
         + _bands(
-            "PSFluxMean:F PSFluxMeanErr:F PSFluxSigma:F PSFluxChi2:F PSFluxNdata:I FPFluxMean:F FPFluxMeanErr:F FPFluxSigma:F"
+            "PSFluxMean:F PSFluxMeanErr:F PSFluxSigma:F PSFluxChi2:F PSFluxNdata:I "
+            "FPFluxMean:F FPFluxMeanErr:F FPFluxSigma:F"
         )
         + f" {_bands('LcPeriodic:B')} {_bands('LcNonPeriodic:B')} "
         "nearbyObj1:L nearbyObj1Dist:F nearbyObj1LnP:F nearbyObj2:L nearbyObj2Dist:F nearbyObj2LnP:F "

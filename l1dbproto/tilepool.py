@@ -89,9 +89,7 @@ class TilePool:
             for done in self._pool.map(_work, jobs):
                 timings.add(done)
         except BrokenProcessPool as error:
-            raise StoreUnavailable(
-                f"a worker died in visit {plan.visit_id}; run again to go on with it"
-            ) from error
+            raise StoreUnavailable(f"a worker died in visit {plan.visit_id}; run again to go on with it") from error
         if update:
             db.saveVisit(*finished)
 

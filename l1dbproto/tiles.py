@@ -46,18 +46,19 @@ class FieldOfView:
         """Number of the tile of each direction, row by row; directions outside the grid count to its border."""
         u, v, w = frame(self.pointing) @ xyz.T
         column, row = (
-            np.clip(np.floor((axis / w / self._half + 1) / 2 * self.divide), 0, self.divide - 1)
-            for axis in (u, v)
+            np.clip(np.floor((axis / w / self._half + 1) / 2 * self.divide), 0, self.divide - 1) for axis in (u, v)
         )
-        return (row * self.divide + column).astype(np.int64)
+        found: npt.NDArray[np.int64] = (row * self.divide + column).astype(np.int64)
+        return found
 
     def tiles(self) -> list[Tile]:
         """The tiles that meet the circle; a tile's region holds all of it."""
         if self.divide <= 1:
             return [Tile(0, "", self.circle)]
-        cells = ((column, row) for row in range(self.divide) for column in range(self.divide))
-        made = [Tile(r * self.divide + c, f"{c}x{r}", self._square(c, r)) for c, r in cells]
-        return [tile for tile in made if not tile.region.isDisjointFrom(self.circle)]
+        cells = (
+            (column, row, self._square(column, row)) for row in range(self.divide) for column in range(self.divide)
+        )
+        return [Tile(r * self.divide + c, f"{c}x{r}", at) for c, r, at in cells if not at.isDisjointFrom(self.circle)]
 
     @property
     def _half(self) -> float:

@@ -80,9 +80,7 @@ class MetricsFile:
 
     def write(self, timings: Timings, **facts: Any) -> None:
         """Append one line: the facts, the stages in seconds, and the counts."""
-        stages = {
-            name: {k: round(v, 6) for k, v in asdict(spent).items()} for name, spent in timings.stages.items()
-        }
+        stages = {name: {k: round(v, 6) for k, v in asdict(spent).items()} for name, spent in timings.stages.items()}
         line = json.dumps({**facts, "timers": stages, "counts": timings.counts})
-        with open(self._path, "a", encoding="utf-8") as stream:
+        with self._path.open("a", encoding="utf-8") as stream:
             stream.write(line + "\n")

@@ -58,9 +58,7 @@ class Detections:
 
     def part(self, chosen: npt.NDArray[np.bool_]) -> Detections:
         """The chosen detections, under the ids that they have in the whole."""
-        return Detections(
-            self.xyz[chosen], self.object_ids[chosen], self.source_ids[chosen], self.flux[chosen]
-        )
+        return Detections(self.xyz[chosen], self.object_ids[chosen], self.source_ids[chosen], self.flux[chosen])
 
     @property
     def noise(self) -> int:
@@ -71,9 +69,7 @@ class Detections:
 def detect(plan: VisitPlan, variables: Vectors | Variables) -> Detections:
     """Simulate the image analysis. Noise gets ids of its own, which are never seen again."""
     rng = np.random.default_rng([plan.seed, plan.visit_id])
-    dia = DIA(
-        plan.field.pointing, plan.field.open_angle, variables, plan.n_trans, rng, plan.detection_fraction
-    )
+    dia = DIA(plan.field.pointing, plan.field.open_angle, variables, plan.n_trans, rng, plan.detection_fraction)
     xyz, ids = dia.makeSources()
     noise = ids < 0
     first = max(FIRST_NOISE_ID, plan.last_object_id) + 1

@@ -17,9 +17,7 @@ def last_row(session: Session) -> Visit | None:
     if not found:
         return None
     visit_id, time, last_object, last_source = found[0]
-    return Visit(
-        int(visit_id), parse_moment(time) if isinstance(time, str) else time, last_object, last_source
-    )
+    return Visit(int(visit_id), parse_moment(time) if isinstance(time, str) else time, last_object, last_source)
 
 
 def with_ids(session: Session, visit: Visit, objects: str) -> Visit:

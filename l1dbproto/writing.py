@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 import numpy as np
 import pyarrow as pa
 
@@ -86,9 +88,7 @@ class Writer:
             if data.visit is not None:
                 self._write_visit(data.visit)
             if data.tile is not None:
-                self._db.session.execute(
-                    f'INSERT INTO "{TILES.name}" VALUES ({data.tile[0]}, {data.tile[1]})'
-                )
+                self._db.session.execute(f'INSERT INTO "{TILES.name}" VALUES ({data.tile[0]}, {data.tile[1]})')
             if data.time is not None:
                 # Last, because every tile of a visit wants this row.
                 note_moment(self._db.session, state, data.time)
@@ -102,9 +102,7 @@ class Writer:
         if data.visit is None:
             return
         last = last_row(self._db.session)
-        if last is not None and (
-            data.visit.visitId <= last.visitId or data.visit.visitTime <= last.visitTime
-        ):
+        if last is not None and (data.visit.visitId <= last.visitId or data.visit.visitTime <= last.visitTime):
             raise OutOfOrder(
                 f"visit {data.visit.visitId} at {data.visit.visitTime} does not come after visit {last.visitId} at "
                 f"{last.visitTime}, the last one stored"
@@ -125,9 +123,7 @@ class Writer:
         if self._config.object_last_replace:
             return self._db.run("DiaObjectLast insert", self._db.session.upsert(names), explain)
         staged = 'SELECT "diaObjectId" FROM l1_stage'
-        self._db.run(
-            "DiaObjectLast delete", f'DELETE FROM "DiaObjectLast" WHERE "diaObjectId" IN ({staged})', explain
-        )
+        self._db.run("DiaObjectLast delete", f'DELETE FROM "DiaObjectLast" WHERE "diaObjectId" IN ({staged})', explain)
         columns = ", ".join(f'"{name}"' for name in names)
         insert = f'INSERT INTO "DiaObjectLast" ({columns}) SELECT {columns} FROM l1_stage'
         return self._db.run("DiaObjectLast insert", insert, explain)
@@ -139,15 +135,8 @@ class Writer:
         with self._db.timings.stage(f"{table.name} insert"):
             self._db.session.append(table.name, columns)
 
-    def _run(self, stage: str, sql: str, explain: bool) -> None:
-        self._db.explain(sql, explain)
-        with self._db.timings.stage(stage):
-            self._db.session.execute(sql)
-
     def _write_visit(self, visit: Visit) -> None:
-        ids = ", ".join(
-            "NULL" if i is None else str(int(i)) for i in (visit.lastObjectId, visit.lastSourceId)
-        )
+        ids = ", ".join("NULL" if i is None else str(int(i)) for i in (visit.lastObjectId, visit.lastSourceId))
         values = f"({int(visit.visitId)}, {literal(visit.visitTime)}, {ids})"
         self._db.session.execute(f'INSERT INTO "{VISITS.name}" VALUES {values}')
         self._db.session.execute(f'DELETE FROM "{TILES.name}" WHERE "visitId" <= {int(visit.visitId)}')

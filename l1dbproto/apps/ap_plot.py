@@ -25,7 +25,7 @@ _ROWS = {
     "fsrc_selected": "forced sources read",
 }
 _STORED = {"stored_Objects": "objects stored"}
-_MOST_POINTS = 400
+_MOST_POINTS = 100
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
@@ -75,7 +75,7 @@ def _line(axes: Any, visits: list[dict[str, Any]], label: str, value: Any) -> No
 
 
 def _thinned(points: npt.NDArray[np.float64]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Medians of so many neighbors that a line has a few hundred points: single slow visits hide the trend."""
+    """Medians of so many neighbors that a line has some hundred points: single slow visits hide the trend."""
     size = max(1, len(points) // _MOST_POINTS)
     whole = points[: len(points) // size * size].reshape(-1, size, 2)
     return np.median(whole[:, :, 0], axis=1), np.median(whole[:, :, 1], axis=1)

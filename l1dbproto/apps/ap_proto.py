@@ -24,7 +24,8 @@ from ..timing import MetricsFile
 from .common import config_option, configure_logging, one_line_errors, verbose_option
 
 
-class _Moment(click.ParamType):
+# Without a type argument, which click's class takes only in its newest versions.
+class _Moment(click.ParamType):  # type: ignore[type-arg, unused-ignore]
     name = "time"
 
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
@@ -34,7 +35,7 @@ class _Moment(click.ParamType):
             self.fail(f"{value!r} is not a time; write YYYY-MM-DD hh:mm:ss, in UTC", param, ctx)
 
 
-class _Footprint(click.ParamType):
+class _Footprint(click.ParamType):  # type: ignore[type-arg, unused-ignore]
     name = "ra,decl,radius"
 
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> Footprint:
@@ -43,9 +44,7 @@ class _Footprint(click.ParamType):
         except ValueError:
             self.fail(f"{value!r} must be three numbers, degrees: RA,DECL,RADIUS", param, ctx)
         if not (-90 <= decl <= 90 and 0 <= radius <= 180):
-            self.fail(
-                f"{value!r} is not on the sky: declination from -90 to 90, radius from 0 to 180", param, ctx
-            )
+            self.fail(f"{value!r} is not on the sky: declination from -90 to 90, radius from 0 to 180", param, ctx)
         return Footprint(ra, decl, radius)
 
 
@@ -63,9 +62,7 @@ class _Run:
 
 @click.command()
 @verbose_option
-@click.option(
-    "-n", "--num-visits", default=1, show_default=True, type=click.IntRange(min=0), help="Visits to do."
-)
+@click.option("-n", "--num-visits", default=1, show_default=True, type=click.IntRange(min=0), help="Visits to do.")
 @click.option(
     "-i",
     "--interval",
@@ -78,18 +75,14 @@ class _Run:
 @click.option("-e", "--explain", is_flag=True, help="Log the plan of every statement (with -v).")
 @click.option("-U", "--no-update", is_flag=True, help="Only read.")
 @click.option("--start-time", type=_Moment(), help="Time of the first visit in an empty database, UTC.")
-@click.option(
-    "--start-visit-id", default=1, show_default=True, help="Id of the first visit in an empty database."
-)
+@click.option("--start-visit-id", default=1, show_default=True, help="Id of the first visit in an empty database.")
 @click.option(
     "--divide",
     default=0,
     type=click.IntRange(min=0),
     help="Cut the field of view into so many squares a side.",
 )
-@click.option(
-    "--workers", type=click.IntRange(min=1), help="Processes for tiles.  [default: one per processor]"
-)
+@click.option("--workers", type=click.IntRange(min=1), help="Processes for tiles.  [default: one per processor]")
 @click.option("--seed", default=1, show_default=True, help="Seed of pointings and detections.")
 @click.option(
     *("--transients", "n_trans"),
@@ -102,9 +95,7 @@ class _Run:
     "--detection-fraction", default=1.0, type=click.FloatRange(0, 1), help="Probability to detect a variable."
 )
 @click.option("--footprint", type=_Footprint(), help="Point only into this part of the sky.")
-@click.option(
-    "--metrics", type=click.Path(dir_okay=False, path_type=Path), help="Append figures as JSON lines."
-)
+@click.option("--metrics", type=click.Path(dir_okay=False, path_type=Path), help="Append figures as JSON lines.")
 @click.argument("sources_file", type=click.Path(dir_okay=False, path_type=Path))
 @one_line_errors
 def main(
@@ -130,9 +121,7 @@ def main(
     A database that has visits already is continued; the start options then do not matter.
     """
     configure_logging(verbosity)
-    plan = SurveyPlan(
-        timedelta(seconds=interval), seed, n_trans, max(divide, 1), detection_fraction, footprint
-    )
+    plan = SurveyPlan(timedelta(seconds=interval), seed, n_trans, max(divide, 1), detection_fraction, footprint)
     first = None if start_time is None else Visit(start_visit_id, start_time, FIRST_NOISE_ID, 0)
     sink = None if metrics is None else MetricsFile(metrics)
     processes = workers or os.cpu_count() or 1
@@ -157,9 +146,7 @@ def _run(run: _Run, plan: SurveyPlan, sources_file: Path) -> None:
         shown = console.is_terminal and not run.verbosity
         progress = stack.enter_context(Progress(console=console, disable=not shown))
         task = progress.add_task("visits", total=run.num_visits)
-        visits = survey.run(
-            run.num_visits, run.first, update=run.update, explain=run.explain, metrics=run.metrics
-        )
+        visits = survey.run(run.num_visits, run.first, update=run.update, explain=run.explain, metrics=run.metrics)
         for _ in visits:
             progress.advance(task)
 

@@ -24,9 +24,7 @@ def total(counts: int, hemi: int) -> int:
 
 @click.command()
 @verbose_option
-@click.option(
-    "-m", "--mode", default="xyz", type=click.Choice(["xyz"]), help="Form of the positions; unit vectors."
-)
+@click.option("-m", "--mode", default="xyz", type=click.Choice(["xyz"]), help="Form of the positions; unit vectors.")
 @click.option(
     "-H",
     "--hemi",

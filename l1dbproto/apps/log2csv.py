@@ -21,7 +21,8 @@ _TIMER = re.compile(rf"\] timer: (?:tile=\S+ )?(?P<name>[\w \-]+): {_TIMES}")
 _STARTED = re.compile(r"\+\+\+ Start processing visit (?P<visit>\d+) at")
 _FINISHED = re.compile(rf"--- Finished processing visit (?P<visit>\d+), time: {_TIMES}")
 _COUNT = re.compile(
-    r"\] ap_proto: (?:tile=\S+ )?(?P<what>database found|after filtering) (?P<rows>\d+) (?P<of>objects|sources|forced sources)"
+    r"\] ap_proto: (?:tile=\S+ )?(?P<what>database found|after filtering) "
+    r"(?P<rows>\d+) (?P<of>objects|sources|forced sources)"
 )
 _ROWS = re.compile(r"\] ap_proto: (?P<table>\w+) row count: (?P<rows>\d+)")
 
@@ -84,11 +85,7 @@ class _Visit:
     def row(self, visit: int) -> dict[str, float]:
         """Means per occurrence, so per tile where there are tiles; the three selects are summed; counts are sums."""
         means = {name: sum(values) / len(values) for name, values in self.times.items()}
-        selects = [
-            means[name]
-            for name in ("obj_select_real", "src_select_real", "fsrc_select_real")
-            if name in means
-        ]
+        selects = [means[name] for name in ("obj_select_real", "src_select_real", "fsrc_select_real") if name in means]
         return {**means, **self.counts, **({"select_real": sum(selects)} if selects else {}), "visit": visit}
 
 

@@ -91,9 +91,7 @@ def describe(table: CatTable) -> str:
 
 
 @click.command()
-@click.option(
-    "-a", "--all", "everything", is_flag=True, help="All tables, not only those of the L1 database."
-)
+@click.option("-a", "--all", "everything", is_flag=True, help="All tables, not only those of the L1 database.")
 @click.argument("file", type=click.Path(path_type=Path))
 @one_line_errors
 def main(everything: bool, file: Path) -> None:

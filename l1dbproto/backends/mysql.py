@@ -45,9 +45,7 @@ class MySqlSession(Session):
     def columns(self, sql: str, schema: pa.Schema) -> pa.Table:
         rows = self.rows(sql)
         values: Sequence[Any] = list(zip(*rows, strict=True)) if rows else [()] * len(schema)
-        return pa.table(
-            [pa.array(v, field.type) for v, field in zip(values, schema, strict=True)], schema=schema
-        )
+        return pa.table([pa.array(v, field.type) for v, field in zip(values, schema, strict=True)], schema=schema)
 
     def append(self, table: str, columns: pa.Table) -> None:
         # PyMySQL folds executemany of exactly this shape into INSERTs of many rows.
@@ -121,9 +119,7 @@ class MySqlSession(Session):
         source = "DiaObjectLast" if self.config.has_last else "DiaObject"
         names = last_table(self.config.read_full_objects).names if self.config.has_last else ("diaObjectId",)
         if self.rows(f"SHOW TABLES LIKE '{source}'"):
-            self.execute(
-                f'CREATE TEMPORARY TABLE {STAGE} AS SELECT {quoted(names)} FROM "{source}" WHERE false'
-            )
+            self.execute(f'CREATE TEMPORARY TABLE {STAGE} AS SELECT {quoted(names)} FROM "{source}" WHERE false')
         return connection
 
     def _disconnect(self) -> None:

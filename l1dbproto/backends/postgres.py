@@ -106,9 +106,7 @@ class PostgresSession(Session):
             for first in missing:
                 bounds = f"FROM ({mjd(first)}) TO ({mjd(next_month(first))})"
                 name = f"{table}_{first:%Y_%m}"
-                self.execute(
-                    f'CREATE TABLE IF NOT EXISTS "{name}" PARTITION OF "{table}" FOR VALUES {bounds}'
-                )
+                self.execute(f'CREATE TABLE IF NOT EXISTS "{name}" PARTITION OF "{table}" FOR VALUES {bounds}')
         self._months |= {(table, month) for month in missing}
 
     def _connect(self) -> Connection:
@@ -152,9 +150,7 @@ def _array(ids: Ids) -> str:
 def _months(times: pa.ChunkedArray) -> list[datetime]:
     """First moments of the calendar months, in order, of modified Julian dates. Raises BadRecords."""
     if not pc.all(pc.is_finite(times)).as_py():
-        raise BadRecords(
-            "midPointTai must be a finite modified Julian date where tables are partitioned by month"
-        )
+        raise BadRecords("midPointTai must be a finite modified Julian date where tables are partitioned by month")
     days = np.unique(np.floor(times.to_numpy()))
     try:
         months = sorted({month_of(day) for day in days.tolist()})
@@ -163,7 +159,5 @@ def _months(times: pa.ChunkedArray) -> list[datetime]:
             f"midPointTai from {days[0]} to {days[-1]} is not a modified Julian date of our era"
         ) from error
     if len(months) > _MOST_MONTHS:
-        raise BadRecords(
-            f"one call cannot store sources of {len(months)} different months; the most is {_MOST_MONTHS}"
-        )
+        raise BadRecords(f"one call cannot store sources of {len(months)} different months; the most is {_MOST_MONTHS}")
     return months

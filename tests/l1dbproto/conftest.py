@@ -41,18 +41,17 @@ def address(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[str], s
         if backend == "sqlite":
             return f"sqlite:///{tmp_path / name}.sqlite"
         if backend == "postgresql":
-            server: PrivateCluster = request.getfixturevalue("cluster")
-            with closing(psycopg2.connect(server.url)) as connection:
+            cluster: PrivateCluster = request.getfixturevalue("cluster")
+            with closing(psycopg2.connect(cluster.url)) as connection:
                 connection.autocommit = True
                 with connection.cursor() as cursor:
                     cursor.execute(f"CREATE DATABASE {name}")
-            return with_database(server.url, name)
+            return with_database(cluster.url, name)
         socket: Path = request.getfixturevalue("mariadb_socket")
         import pymysql
 
-        with closing(pymysql.connect(unix_socket=str(socket), user="root")) as connection:
-            with connection.cursor() as cursor:
-                cursor.execute(f"CREATE DATABASE {name}")
+        with closing(pymysql.connect(unix_socket=str(socket), user="root")) as server, server.cursor() as cursor:
+            cursor.execute(f"CREATE DATABASE {name}")
         return f"mysql://root@localhost/{name}?unix_socket={socket}"
 
     return make
@@ -63,9 +62,7 @@ def config_file(address: Callable[[str], str], tmp_path: Path) -> Callable[..., 
     """Writes a configuration file for a fresh database: `config_file("sqlite", read_sources_months=12)`."""
     made: list[str] = []
 
-    def make(
-        backend: str = "sqlite", *, url: str | None = None, name: str = "l1db.cfg", **words: object
-    ) -> Path:
+    def make(backend: str = "sqlite", *, url: str | None = None, name: str = "l1db.cfg", **words: object) -> Path:
         if url is None:
             made.append(address(backend))
             url = made[-1]

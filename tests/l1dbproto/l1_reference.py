@@ -50,9 +50,7 @@ def an_object(object_id: int, time: datetime, ra: float, decl: float, **changes:
     return DiaObject(**{**values, **changes})
 
 
-def a_source(
-    source_id: int, object_id: int | None, visit: int, mjd: float, ra: float, decl: float
-) -> DiaSource:
+def a_source(source_id: int, object_id: int | None, visit: int, mjd: float, ra: float, decl: float) -> DiaSource:
     values = dict.fromkeys(DiaSource._fields, single(0.1 * source_id))
     values |= {"diaSourceId": source_id, "ccdVisitId": visit, "diaObjectId": object_id, "prv_procOrder": 1}
     values |= {"midPointTai": mjd, "ra": ra, "decl": decl, "flags": 1 << 62, "htmId20": htm20(ra, decl)}
@@ -74,8 +72,7 @@ class Reference:
     def store(self, time: datetime, mjd: float, objects: Any, sources: Any, forced: Any) -> None:
         new = {o.diaObjectId for o in objects}
         self.versions = [
-            v._replace(validityEnd=time) if v.diaObjectId in new and v.validityEnd is None else v
-            for v in self.versions
+            v._replace(validityEnd=time) if v.diaObjectId in new and v.validityEnd is None else v for v in self.versions
         ] + list(objects)
         self.sources += sources
         self.forced += [(mjd, f) for f in forced]
@@ -93,9 +90,7 @@ class Reference:
         return sorted(s for s in self.sources if s.diaObjectId in ids and s.midPointTai >= since)
 
     def forced_of(self, ids: set[int], since: float) -> list[DiaForcedSource]:
-        return sorted(
-            (f for mjd, f in self.forced if f.diaObjectId in ids and mjd >= since), key=lambda f: f[:2]
-        )
+        return sorted((f for mjd, f in self.forced if f.diaObjectId in ids and mjd >= since), key=lambda f: f[:2])
 
 
 def night(visit: int, spacing: timedelta = timedelta(seconds=39)) -> datetime:

@@ -78,9 +78,7 @@ def backend(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def undisturbed(
-    config_file: Callable[..., Path], sky: Path, backend: str
-) -> dict[str, list[tuple[Any, ...]]]:
+def undisturbed(config_file: Callable[..., Path], sky: Path, backend: str) -> dict[str, list[tuple[Any, ...]]]:
     """Six visits in one go, in a database of their own."""
     config = made(config_file(backend, name="undisturbed.cfg", **LAST, **READING))
     ran(ap_proto, "-c", config, "-n", 6, *RUN, sky)
@@ -101,9 +99,7 @@ def test_two_runs_store_what_one_does(
     assert contents(config) == undisturbed
     assert len(undisturbed["DiaSource"]) > 300
     # As in the seed: a forced source for every new version, and new versions of what was seen but not detected.
-    assert (
-        len(undisturbed["DiaForcedSource"]) == len(undisturbed["DiaObject"]) > len(undisturbed["DiaSource"])
-    )
+    assert len(undisturbed["DiaForcedSource"]) == len(undisturbed["DiaObject"]) > len(undisturbed["DiaSource"])
 
 
 def test_backends_read_the_same(config_file: Callable[..., Path], sky: Path) -> None:
@@ -115,9 +111,7 @@ def test_backends_read_the_same(config_file: Callable[..., Path], sky: Path) -> 
         db = L1db(config)
         objects = sorted(db.getDiaObjects(region))
         sources = sorted(db.getDiaSources(region, objects), key=lambda s: s.diaSourceId)
-        answers.append(
-            (objects, sources, sorted(db.getDiaFSources(objects), key=lambda f: f[:2]), db.lastVisit())
-        )
+        answers.append((objects, sources, sorted(db.getDiaFSources(objects), key=lambda f: f[:2]), db.lastVisit()))
         db.close()
     assert len(answers[0][1]) > 100
     assert answers[1:] == answers[:1] * 2
@@ -213,12 +207,8 @@ def test_reading_alone_changes_nothing(config_file: Callable[..., Path], sky: Pa
     assert contents(config) == before
 
 
-def test_the_nightly_table_is_merged_every_thousandth_visit(
-    config_file: Callable[..., Path], sky: Path
-) -> None:
-    plain, nightly = (
-        made(config_file(name=f"{n}.cfg", **LAST, **READING, dia_object_nightly=n)) for n in (0, 1)
-    )
+def test_the_nightly_table_is_merged_every_thousandth_visit(config_file: Callable[..., Path], sky: Path) -> None:
+    plain, nightly = (made(config_file(name=f"{n}.cfg", **LAST, **READING, dia_object_nightly=n)) for n in (0, 1))
     for config in (plain, nightly):
         ran(ap_proto, "-c", config, "-n", 5, "--start-visit-id", 996, *RUN, sky)
     counts = L1db(nightly).tableRowCount()
@@ -297,8 +287,13 @@ def test_a_log_of_tiles_gives_means_of_times_and_sums_of_rows() -> None:
     ]
     (row,) = log2csv.visits(lines)
     assert row == {
-        **{"visit": 7, "src_select_real": 2.0, "src_select_cpu": 0.75, "select_real": 2.0},
-        **{"src_selected": 40, "visit_real": 5.0, "visit_cpu": 1.5},
+        "visit": 7,
+        "src_select_real": 2.0,
+        "src_select_cpu": 0.75,
+        "select_real": 2.0,
+        "src_selected": 40,
+        "visit_real": 5.0,
+        "visit_cpu": 1.5,
     }
 
 
@@ -362,9 +357,7 @@ def test_parse_cat_reads_its_sample_back_into_our_tables() -> None:
 
 def test_parse_cat_output_is_python(tmp_path: Path) -> None:
     text = ran(parse_cat, SAMPLE).output
-    code = "\n".join(
-        line for line in text.splitlines() if " words: " not in line and "columns: [" not in line
-    )
+    code = "\n".join(line for line in text.splitlines() if " words: " not in line and "columns: [" not in line)
     names = ("Table", "Column", "BigInteger", "Integer", "Double", "REAL", "TIMESTAMP", "LargeBinary")
     space: dict[str, Any] = {name: getattr(sa, name) for name in names} | {"metadata": sa.MetaData()}
     exec(compile(code, "parse_cat", "exec"), space)
@@ -385,9 +378,7 @@ def test_parse_cat_names_what_it_cannot_read(tmp_path: Path, text: str, words: s
     assert "none.sql" in ran(parse_cat, tmp_path / "none.sql", code=2).output
 
 
-def test_create_l1_schema_says_what_it_does(
-    config_file: Callable[..., Path], caplog: pytest.LogCaptureFixture
-) -> None:
+def test_create_l1_schema_says_what_it_does(config_file: Callable[..., Path], caplog: pytest.LogCaptureFixture) -> None:
     config = config_file(**LAST)
     result = subprocess.run(
         [sys.executable, "-m", "l1dbproto.apps.create_l1_schema", "-v", "--drop", "-c", str(config)],
@@ -417,9 +408,7 @@ def test_mistakes_are_one_message_and_exit_code_2(
     assert L1db(config).lastVisit() is None
 
 
-def test_missing_files_and_tables_are_named(
-    config_file: Callable[..., Path], sky: Path, tmp_path: Path
-) -> None:
+def test_missing_files_and_tables_are_named(config_file: Callable[..., Path], sky: Path, tmp_path: Path) -> None:
     assert "none.cfg" in ran(ap_proto, "-c", tmp_path / "none.cfg", *RUN, sky, code=2).output
     config = config_file(**LAST)
     assert "create_l1_schema" in ran(ap_proto, "-c", config, *RUN, sky, code=2).output

@@ -72,9 +72,7 @@ class TestContract:
         assert wanted and wanted <= set(found), "the cover of the region must hold all of it"
         latest = reference.latest()
         for object_id, record in found.items():
-            assert record == type(record)(
-                **{name: getattr(latest[object_id], name) for name in record._fields}
-            )
+            assert record == type(record)(**{name: getattr(latest[object_id], name) for name in record._fields})
         since = mjd_tai(night(VISITS - 1, SPACING)) - 30 * MONTHS
         objects = [found[i] for i in wanted]
         sources = sorted(db.getDiaSources(region, objects), key=lambda s: s.diaSourceId)
@@ -86,9 +84,7 @@ class TestContract:
             older = reference.sources_in(*CENTER, RADIUS, 0.0)
             sources = [s for s in sources if within(s, *CENTER, RADIUS)]
         assert 0 < len(expected) < len(older), "the visits must outlast the months"
-        assert [tuple(getattr(s, n) for n in expected[0]._fields) for s in sources] == [
-            tuple(s) for s in expected
-        ]
+        assert [tuple(getattr(s, n) for n in expected[0]._fields) for s in sources] == [tuple(s) for s in expected]
         assert all(s.psFlux is None and s.ssObjectReassocTime is None for s in sources)
         assert sorted(db.getDiaFSources(objects), key=lambda f: f[:2]) == reference.forced_of(wanted, since)
 
@@ -96,13 +92,11 @@ class TestContract:
         db, reference = survey
         db.dailyJob()
         stored = rows(config, 'SELECT "diaObjectId", "validityStart", "validityEnd", "ra" FROM "DiaObject"')
-        assert stored == sorted(
-            (v.diaObjectId, v.validityStart, v.validityEnd, v.ra) for v in reference.versions
-        )
+        assert stored == sorted((v.diaObjectId, v.validityStart, v.validityEnd, v.ra) for v in reference.versions)
         db.dailyJob()
-        assert len(
-            rows(config, 'SELECT "diaObjectId", "validityStart", "validityEnd", "ra" FROM "DiaObject"')
-        ) == len(stored)
+        assert len(rows(config, 'SELECT "diaObjectId", "validityStart", "validityEnd", "ra" FROM "DiaObject"')) == len(
+            stored
+        )
 
     def test_last_table_holds_the_latest_versions(
         self, survey: tuple[L1db, Reference], config: Path, options: dict[str, Any]

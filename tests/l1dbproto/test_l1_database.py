@@ -58,9 +58,7 @@ def test_zero_months_read_nothing(config_file: Callable[..., Path]) -> None:
 
 
 @pytest.mark.parametrize("options", INDEXES)
-def test_a_visit_out_of_order_stores_nothing(
-    config_file: Callable[..., Path], backend: str, options: dict
-) -> None:
+def test_a_visit_out_of_order_stores_nothing(config_file: Callable[..., Path], backend: str, options: dict) -> None:
     db = opened(config_file(backend, **options))
     db.storeDiaObjects([an_object(1, night(5), 40.0, -20.0)], night(5))
     db.saveVisit(5, night(5))
@@ -137,9 +135,7 @@ def test_aware_times_are_converted(config_file: Callable[..., Path], backend: st
     assert visit is not None and visit.visitTime == START
 
 
-def test_history_is_cut_at_the_months_before_the_visit(
-    config_file: Callable[..., Path], backend: str
-) -> None:
+def test_history_is_cut_at_the_months_before_the_visit(config_file: Callable[..., Path], backend: str) -> None:
     db = opened(config_file(backend, **LAST, read_sources_months=2, read_forced_sources_months=1))
     for visit, age in enumerate((70, 59, 31, 29, 0)):
         moment = START - timedelta(days=age)
@@ -183,9 +179,7 @@ def test_a_column_filled_later_is_read_by_everyone(config_file: Callable[..., Pa
 
 
 @pytest.mark.parametrize("upsert", [0, 1])
-def test_an_object_that_moves_leaves_no_stale_row(
-    config_file: Callable[..., Path], backend: str, upsert: int
-) -> None:
+def test_an_object_that_moves_leaves_no_stale_row(config_file: Callable[..., Path], backend: str, upsert: int) -> None:
     db = opened(config_file(backend, **LAST, object_last_replace=upsert))
     for visit, ra in enumerate((40.0, 40.01, 40.5)):
         db.storeDiaObjects([an_object(1, night(visit), ra, -20.0)], night(visit))
@@ -216,9 +210,7 @@ def test_explain_tells_the_plan_of_every_statement(
 # Schemas.
 
 
-def test_make_schema_twice_keeps_the_rows_and_drop_removes_them(
-    config_file: Callable[..., Path], backend: str
-) -> None:
+def test_make_schema_twice_keeps_the_rows_and_drop_removes_them(config_file: Callable[..., Path], backend: str) -> None:
     db = opened(config_file(backend, **LAST))
     db.storeDiaObjects([an_object(1, START, 40.0, -20.0)], START)
     db.makeSchema()
@@ -238,9 +230,7 @@ def test_a_database_of_another_schema_is_refused(config_file: Callable[..., Path
         lambda: other.storeDiaObjects([an_object(1, START, 40.0, -20.0)], START),
         other.makeSchema,
     ):
-        with pytest.raises(
-            SchemaError, match="dia_object_index is last_object_table there and baseline here"
-        ):
+        with pytest.raises(SchemaError, match="dia_object_index is last_object_table there and baseline here"):
             call()
     other.makeSchema(drop=True)
     assert "DiaObjectLast" not in other.tableRowCount()

@@ -36,9 +36,7 @@ def test_tables_have_the_columns_of_the_baseline() -> None:
     assert set(DiaObject._fields) == needed | {"validityEnd"}
     assert len(DiaObject._fields) == 24
     assert DiaSource_full._fields == tables.DIA_SOURCE.names
-    assert set(DiaSource._fields) - {"diaObjectId"} == {
-        c.name for c in tables.DIA_SOURCE.columns if not c.nullable
-    }
+    assert set(DiaSource._fields) - {"diaObjectId"} == {c.name for c in tables.DIA_SOURCE.columns if not c.nullable}
     assert tables.DIA_OBJECT.names[22:31] == (
         *("uPSFluxMean", "uPSFluxMeanErr", "uPSFluxSigma", "uPSFluxChi2", "uPSFluxNdata"),
         *("uFPFluxMean", "uFPFluxMeanErr", "uFPFluxSigma", "gPSFluxMean"),
@@ -191,9 +189,7 @@ def test_versions_must_be_one_per_object_open_and_of_the_visit() -> None:
         check_versions(_objects(7, 1, 7), START)
     with pytest.raises(BadRecords, match="validityStart"):
         check_versions(_objects(1), START + timedelta(seconds=1))
-    ended = records.to_columns(
-        [an_object(1, START, 1.0, 1.0, validityEnd=START)], DiaObject, tables.DIA_OBJECT
-    )
+    ended = records.to_columns([an_object(1, START, 1.0, 1.0, validityEnd=START)], DiaObject, tables.DIA_OBJECT)
     with pytest.raises(BadRecords, match="validityEnd"):
         check_versions(ended, START)
 
@@ -308,9 +304,7 @@ def test_tiles_cover_the_field_once(divide: int, count: int) -> None:
 def test_nights_skip_the_day() -> None:
     plan = SurveyPlan(timedelta(seconds=45), seed=1, n_trans=0)
     assert plan.next_time(datetime(2026, 1, 2, 5, 59, 59)) == datetime(2026, 1, 2, 5, 59, 59)
-    assert plan.next_time(datetime(2026, 1, 2, 6, 0, 10)) == datetime(2026, 1, 2, 20, 0, 10) + timedelta(
-        seconds=0
-    )
+    assert plan.next_time(datetime(2026, 1, 2, 6, 0, 10)) == datetime(2026, 1, 2, 20, 0, 10) + timedelta(seconds=0)
     assert plan.next_time(datetime(2026, 1, 2, 19, 59, 59)) == datetime(2026, 1, 2, 20, 0, 44)
     moment, visits = datetime(2026, 1, 1, 20), 0
     while moment < datetime(2026, 1, 2, 20):
