@@ -40,7 +40,7 @@ ROOT = Path(__file__).resolve().parents[1]
 DRIVER = ROOT.parent / "shared" / "bench" / "l1db" / "bench_apdb.py"
 T = TypeVar("T")
 STAGES = ("read_obj", "read_src", "read_fsrc", "store")
-_SERVER = {"shared_buffers": "1GB", "autovacuum_naptime": "15s"}
+_SETTINGS = {"shared_buffers": "1GB", "autovacuum_naptime": "15s"}
 _OPTIONS = {
     "dia_object_index": "last_object_table",
     "object_last_replace": 1,
@@ -91,7 +91,7 @@ def compare(
                 click.echo(f"no lsst-dax-apdb to compare with ({apdb_python}, {driver})", err=True)
             config = _config(home / "ours.cfg", ours_url, partition=partition)
             L1db(config).makeSchema()
-            rows = run(config, Work(sources, wide=wide), visits)
+            rows = list(run(config, Work(sources, wide=wide), visits))
     _report(rows, theirs)
     if out is not None:
         _save(out / f"ours_{backend}_{sources}.json", rows)
@@ -103,23 +103,31 @@ def compare(
 @click.option("--visits", default=15, show_default=True)
 def prefill(rows: str, sources: int, visits: int) -> None:
     """How the time to store depends on the size of the last-object table (PostgreSQL)."""
-    first: tuple[float, float] | None = None
-    for count in map(int, rows.split(",")):
-        with (
-            tempfile.TemporaryDirectory(prefix="l1bench-", dir="/var/tmp") as scratch,
-            _addresses("postgresql", Path(scratch)) as (url, _, postmaster),
-        ):
-            config = _config(Path(scratch) / "ours.cfg", url)
+    sizes = [int(count) for count in rows.split(",")]
+    with tempfile.TemporaryDirectory(prefix="l1bench-", dir="/var/tmp") as scratch, _server(Path(scratch)) as server:
+        runs = []
+        for count in sizes:
+            url = _database(server, f"rows{count}")
+            config = _config(Path(scratch) / f"{count}.cfg", url)
             L1db(config).makeSchema()
             _fill_last(url, count)
-            done = _last_third(run(config, Work(sources), visits, lambda: _server_seconds(postmaster)))
-        wall = statistics.median(row.wall["store"] for row in done)
-        cpu = statistics.median(row.cpu["store"] + row.server["store"] for row in done)
-        first = first or (wall, cpu)
+            runs.append(run(config, Work(sources), visits, lambda: _server_seconds(server.pid)))
+        # A visit of each in turn, so that whatever else the machine does meets all of them.
+        done = list(zip(*runs, strict=True))
+    last = [_last_third(list(column)) for column in zip(*done, strict=True)]
+    for count, mine in zip(sizes, last, strict=True):
+        wall, cpu = _store_seconds(mine)
+        first_wall, first_cpu = _store_seconds(last[0])
         click.echo(
-            f"{count:>9} rows before: store {wall * 1000:7.1f} ms, {wall / first[0] - 1:+.1%}; "
-            f"processor time of client and server {cpu * 1000:7.1f} ms, {cpu / first[1] - 1:+.1%}"
+            f"{count:>9} rows before: store {wall * 1000:7.1f} ms, {wall / first_wall - 1:+.1%}; "
+            f"processor time of client and server {cpu * 1000:7.1f} ms, {cpu / first_cpu - 1:+.1%}"
         )
+
+
+def _store_seconds(rows: list[Row]) -> tuple[float, float]:
+    """Medians of wall clock, and of processor time of client and server."""
+    wall = statistics.median(row.wall["store"] for row in rows)
+    return wall, statistics.median(row.cpu["store"] + row.server["store"] for row in rows)
 
 
 @main.command()
@@ -172,14 +180,22 @@ def _addresses(backend: str, home: Path) -> Iterator[tuple[str, str, int]]:
     if backend == "sqlite":
         yield f"sqlite:///{home}/ours.sqlite", f"sqlite:///{home}/theirs.sqlite", 0
         return
-    with PrivateCluster(home / "pg", settings=_SERVER, extensions=(), keep=False) as server:
-        with closing(psycopg2.connect(server.url)) as connection:
-            connection.autocommit = True
-            with connection.cursor() as cursor:
-                # The driver tells its server processes from others by the database's name, l1.
-                for name in ("ours", "l1"):
-                    cursor.execute(f"CREATE DATABASE {name}")
-        yield with_database(server.url, "ours"), normalize(with_database(server.url, "l1")), server.pid
+    with _server(home) as server:
+        # The driver tells its server processes from others by the database's name, l1.
+        yield _database(server, "ours"), normalize(_database(server, "l1")), server.pid
+
+
+def _server(home: Path) -> PrivateCluster:
+    return PrivateCluster(home / "pg", settings=_SETTINGS, extensions=(), keep=False)
+
+
+def _database(server: PrivateCluster, name: str) -> str:
+    """The address of a new database."""
+    with closing(psycopg2.connect(server.url)) as connection:
+        connection.autocommit = True
+        with connection.cursor() as cursor:
+            cursor.execute(f"CREATE DATABASE {name}")
+    return with_database(server.url, name)
 
 
 def _config(path: Path, url: str, **changes: object) -> Path:

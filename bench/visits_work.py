@@ -79,11 +79,11 @@ class Stages:
         self._row.server[name] = self._server() - server
 
 
-def run(config: Path, work: Work, visits: int, server: Callable[[], float] = float) -> list[Row]:
-    """Do the work on the (empty or pre-filled) database of a configuration file."""
+def run(config: Path, work: Work, visits: int, server: Callable[[], float] = float) -> Iterator[Row]:
+    """Do the work on the (empty or pre-filled) database of a configuration file, visit by visit."""
     db, rng = L1db(config), np.random.default_rng(work.seed)
     places = [_field(work, number, rng) for number in range(work.fields)]
-    rows, next_id = [], FIRST_NOISE_ID
+    next_id = FIRST_NOISE_ID
     for number in range(visits):
         place, row = places[number % work.fields], Row(number)
         noise = rand_cone_xyz(place.view.pointing, place.view.open_angle, int(rng.poisson(work.sources / 3)), rng)
@@ -91,9 +91,8 @@ def run(config: Path, work: Work, visits: int, server: Callable[[], float] = flo
         next_id += len(noise)
         xyz, wide = np.concatenate([place.variables, noise]), rng if work.wide else None
         _visit(db, row, Stages(row, server), place.view, ids, xyz, wide)
-        rows.append(row)
+        yield row
     db.close()
-    return rows
 
 
 def _field(work: Work, number: int, rng: np.random.Generator) -> _Field:
