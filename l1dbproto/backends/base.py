@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, ClassVar
 
 import numpy as np
@@ -109,6 +109,8 @@ class Session(ABC):
         try:
             self._rollback()
         except self.driver_errors:
+            with suppress(*self.driver_errors):
+                self._disconnect()
             self._handle = None
 
     def chosen(self, schema: pa.Schema, prefix: str = "") -> str:

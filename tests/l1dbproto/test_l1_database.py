@@ -6,8 +6,10 @@ import contextlib
 import logging
 import os
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from threading import Barrier
 
 import pytest
 import sqlalchemy as sa
@@ -280,6 +282,55 @@ def test_a_connection_is_not_carried_through_a_fork(config_file: Callable[..., P
         os._exit(status)
     assert os.waitpid(child, 0)[1] == 0
     assert sorted(o.diaObjectId for o in db.getDiaObjects(REGION)) == [1, 2]
+
+
+@pytest.mark.parametrize("backend", ["postgresql", "mysql"])
+def test_a_broken_connection_is_told_once_and_made_anew(config_file: Callable[..., Path], backend: str) -> None:
+    config = config_file(backend)
+    db = opened(config)
+    db.storeDiaObjects([an_object(1, START, 40.0, -20.0)], START)
+    engine = sa.create_engine(read_config(config).url)
+    with engine.connect() as connection:
+        if backend == "postgresql":
+            end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'l1dbproto'"
+            connection.exec_driver_sql(end + " AND datname = current_database()")
+        else:
+            here = "SELECT id FROM information_schema.processlist WHERE db = DATABASE() AND id <> CONNECTION_ID()"
+            for (number,) in connection.exec_driver_sql(here).all():
+                connection.exec_driver_sql(f"KILL {number}")
+    engine.dispose()
+    with pytest.raises(StoreUnavailable):
+        db.getDiaObjects(REGION)
+    assert [o.diaObjectId for o in db.getDiaObjects(REGION)] == [1]
+    db.close()
+
+
+def test_writers_side_by_side_all_succeed(config_file: Callable[..., Path], backend: str) -> None:
+
+    config = config_file(backend, **LAST, object_last_replace=1)
+    opened(config).close()
+
+    def store(part: int) -> None:
+        db = L1db(config)
+        for visit in range(1, 4):
+            ids = range(100 * part, 100 * part + 20)
+            objects = [an_object(i, night(visit), 40.0 + i / 1000, -20.0) for i in ids]
+            db.store_visit(
+                Visit(visit, night(visit)), to_columns(objects, DiaObject, DIA_OBJECT), None, None, tile=part
+            )
+            barrier.wait()
+        db.close()
+
+    # Tiles of one visit run side by side, visits one after the other.
+    barrier = Barrier(3)
+    with ThreadPoolExecutor(3) as pool:
+        list(pool.map(store, range(3)))
+    db = L1db(config)
+    assert db.tableRowCount()["DiaObject"] == 180 and db.tableRowCount()["DiaObjectLast"] == 60
+    assert db.tilesStored(3) == {0, 1, 2}
+    db.saveVisit(3, night(3))
+    assert db.tilesStored(3) == frozenset()
+    db.close()
 
 
 # PostgreSQL alone.
