@@ -77,9 +77,7 @@ class Connection:
             return cursor.fetch_arrow_table()
 
     @contextmanager
-    def batches(
-        self, sql: str, *params: object, batch_bytes: int | None = None
-    ) -> Iterator[pa.RecordBatchReader]:
+    def batches(self, sql: str, *params: object, batch_bytes: int | None = None) -> Iterator[pa.RecordBatchReader]:
         """The answer as a stream of record batches of about `batch_bytes` (16 MB without).
 
         Memory holds one batch at a time, but only without `params`: with them the driver cannot use COPY and gathers

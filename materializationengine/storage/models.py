@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import enum
 from datetime import datetime
-from typing import Any, ClassVar
+from typing import Any
 
 from sqlalchemy import (
     JSON,
@@ -171,7 +171,7 @@ class FrozenTable(Base):
     """What a version's verification found of one table: counts, digest, what is still owed."""
 
     __tablename__ = "frozen_table"
-    __table_args__: ClassVar = {"schema": "matengine"}
+    __table_args__ = ({"schema": "matengine"},)
 
     analysisversion_id: Mapped[int] = mapped_column(
         ForeignKey("analysisversion.id", ondelete="CASCADE"), primary_key=True

@@ -273,6 +273,14 @@ def test_a_bucket_is_read_by_ranges(bucket, storage, folder, order, ranges):
     assert [r.headers.get("range") for r in storage.requests] == ranges
 
 
+def test_a_header_costs_two_requests(bucket, storage):
+    bucket().header("id.npy")
+    assert [(r.path.startswith("/download"), r.query) for r in storage.requests] == [
+        (True, {"alt": "media"}),
+        (False, {}),
+    ]
+
+
 def test_a_file_made_later_is_seen(bucket, folder):
     columns = bucket()
     columns.list()
