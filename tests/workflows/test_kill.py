@@ -151,7 +151,9 @@ def assert_equal_to_undisturbed(engine: Engine, world: Path, datastack: str, rec
     rounds(resend=0)
     rounds.close()
     with engine.services.cluster.connect() as home:
-        builds = [name for (name,) in home.rows("SELECT datname FROM pg_database WHERE datname LIKE 'matengine_build%'")]
+        builds = [
+            name for (name,) in home.rows("SELECT datname FROM pg_database WHERE datname LIKE 'matengine_build%'")
+        ]
     assert not [name for name in builds if any(record.id in name for record in records)]
     with engine.services.cluster.connect(f"{datastack}_volume") as live:
         assert live.value("SELECT count(*) FROM pg_tables WHERE tablename LIKE 'stage%'") == 0
