@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import os
 
-from materializationengine.web.app import create_app
-
 from materializationengine.config import Settings
+from materializationengine.web.app import create_app
 from materializationengine.workflows.celery_app import create_celery
 
 settings = Settings.from_env(os.environ)

@@ -11,7 +11,7 @@ from typing import Any
 
 from .domain.errors import ConfigurationError
 
-DEVELOPMENT_DATABASE = "postgresql+psycopg2://postgres:materialize@127.0.0.1:5432/materialize"
+DEVELOPMENT_DATABASE = "postgresql+psycopg2://postgres:materialize@127.0.0.1:5432/postgres"
 """Fits the README's `docker run ... -e POSTGRES_PASSWORD=materialize -p 5432:5432 postgis/postgis`."""
 
 _PREFIXES = ("MATERIALIZATION_", "MATENGINE_")

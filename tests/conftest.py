@@ -16,7 +16,7 @@ from materializationengine.config import Settings
 from materializationengine.gateways.worlds import LocalWorlds
 from materializationengine.kernel.postgres import PrivateCluster
 from materializationengine.kernel.redis import PrivateRedis
-from tests.harness import Engine, Neighbors
+from tests.harness import Engine, Neighbors, drop_databases
 
 SHARED = Path(__file__).parent / "../../shared/data"
 _NUMBERS = itertools.count(1)
@@ -35,7 +35,7 @@ _SETTINGS = {"SQLALCHEMY_DATABASE_URI", "REDIS_URL", "CELERY_BROKER_URL", "LOCAL
 @pytest.fixture(scope="session")
 def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrivateCluster]:
     """One PostgreSQL with PostGIS for the whole run."""
-    with PrivateCluster(tmp_path_factory.mktemp("postgres") / "cluster", durable=False) as cluster:
+    with PrivateCluster(tmp_path_factory.mktemp("postgres") / "cluster", durable=False, keep=False) as cluster:
         yield cluster
 
 
@@ -80,9 +80,11 @@ def em512() -> Path:
 
 
 @pytest.fixture
-def datastack() -> str:
-    """A datastack's name that no other test uses."""
-    return f"stack{next(_NUMBERS)}"
+def datastack(postgres: PrivateCluster) -> Iterator[str]:
+    """A datastack's name that no other test uses; its databases go with the test."""
+    name = f"stack{next(_NUMBERS)}"
+    yield name
+    drop_databases(postgres.url, name)
 
 
 @pytest.fixture

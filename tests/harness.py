@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import shutil
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
 import numpy as np
+import psycopg2
 import pyarrow as pa
 import requests
 
@@ -16,6 +18,7 @@ from materializationengine.domain.names import frozen_database
 from materializationengine.domain.plan import RunKind, RunStatus
 from materializationengine.domain.records import RunRecord
 from materializationengine.gateways.worlds import LocalWorlds
+from materializationengine.kernel.urls import libpq
 from materializationengine.storage import run_records
 from materializationengine.storage.ledger import Message
 from materializationengine.workflows.execute import run_unit
@@ -136,3 +139,13 @@ def copy_world(world: Path, target: Path, edits: bool = True) -> Path:
     if not edits:
         (target / "graph/edits.jsonl").write_text("")
     return target
+
+
+def drop_databases(url: str, datastack: str) -> None:
+    """Drop every database whose name begins with a datastack's."""
+    with closing(psycopg2.connect(libpq(url))) as connection:
+        connection.autocommit = True
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT datname FROM pg_database WHERE datname ~ %s", (f"^{datastack}(_|$)",))
+            for (name,) in cursor.fetchall():
+                cursor.execute(f'DROP DATABASE "{name}" WITH (FORCE)')

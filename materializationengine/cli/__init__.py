@@ -11,6 +11,7 @@ import structlog
 
 from ..domain.errors import MaterializationError, UserMistake
 from ..stack.commands import stack
+from .demo import demo
 from .run import run
 from .runs import runs
 from .versions import versions
@@ -40,6 +41,7 @@ def main() -> None:
 
 
 main.add_command(stack)
+main.add_command(demo)
 main.add_command(world)
 main.add_command(run)
 main.add_command(runs)

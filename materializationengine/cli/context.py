@@ -13,7 +13,7 @@ from ..bootstrap import Services
 from ..config import Settings
 from ..domain.errors import BadMoment
 from ..kernel import moments
-from ..stack.info import DEFAULT_FOLDER, StackInfo, StackNotRunning, locate
+from ..stack.info import DEFAULT_FOLDER, StackInfo, StackNotRunning, described, locate
 
 folder_option: Callable[..., Any] = click.option(
     "--dir", "folder", type=click.Path(file_okay=False), help="The stack's folder (else MATENGINE_DIR or settings)."
@@ -42,7 +42,7 @@ def find_stack(folder: str | None) -> StackInfo | None:
     if chosen:
         return _located(chosen)
     if os.environ.get("SQLALCHEMY_DATABASE_URI"):
-        return None
+        return described(os.environ)
     try:
         return locate(DEFAULT_FOLDER)
     except StackNotRunning:
@@ -53,7 +53,7 @@ def _located(folder: str) -> StackInfo:
     try:
         return locate(folder)
     except StackNotRunning as error:
-        raise click.ClickException(f"{error} Start one with `matengine stack up --dir {folder}`.") from error
+        raise click.ClickException(str(error)) from error
 
 
 def environment(folder: str | None) -> Mapping[str, str]:

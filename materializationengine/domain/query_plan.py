@@ -212,8 +212,7 @@ def _outputs(number: int, column: Column, name: str, table: Resolution, wanted: 
     # One kind for all three: a client stacks them into one array.
     kind = OutputKind.INT32 if all(scale.is_integer() for scale in scales) else OutputKind.FLOAT64
     return tuple(
-        Output(f"{name}_{axis}", number, column, kind, axis, scale)
-        for axis, scale in zip(AXES, scales, strict=True)
+        Output(f"{name}_{axis}", number, column, kind, axis, scale) for axis, scale in zip(AXES, scales, strict=True)
     )
 
 
@@ -256,7 +255,9 @@ def _predicate(asked: Filter, sources: Sequence[Source], tables: Mapping[str, in
     if column is None:
         # The client keys every filter of a merged reference table by the table that refers.
         number, column = _elsewhere(asked, sources)
-    return Predicate(number, column, asked.comparison, check(asked, column), f"{asked.field}.{asked.table}.{asked.column}")
+    return Predicate(
+        number, column, asked.comparison, check(asked, column), f"{asked.field}.{asked.table}.{asked.column}"
+    )
 
 
 def _elsewhere(asked: Filter, sources: Sequence[Source]) -> tuple[int, Column]:

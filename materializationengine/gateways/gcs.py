@@ -19,7 +19,7 @@ from google.oauth2.credentials import Credentials as UserCredentials
 from google.oauth2.service_account import Credentials as ServiceCredentials
 
 from ..domain.errors import CredentialsMissing, GatewayRefused, GatewayUnavailable
-from .buckets import GcsAccess
+from .access import GcsAccess
 
 SCOPE = "https://www.googleapis.com/auth/devstorage.read_only"
 
@@ -54,7 +54,9 @@ class GcsStore:
     def size(self, name: str) -> int:
         """Bytes of a file."""
         with self._clear_errors():
-            return int(self._files().info(f"{self._root}/{name}")["size"])
+            # gcsfs's own `info` also lists the name as a folder, side by side, for nothing.
+            bucket, _, key = f"{self._root}/{name}".partition("/")
+            return int(self._files().call("GET", "b/{}/o/{}", bucket, key, json_out=True)["size"])
 
     def read(self, name: str, start: int, stop: int) -> bytes:
         """Bytes [start, stop)."""

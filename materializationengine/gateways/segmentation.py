@@ -1,7 +1,7 @@
 """Supervoxel ids at points of a precomputed volume, each storage chunk read once (outside_services.md 3, 4).
 
-TensorStore keeps threads, so it must not have been used in a process before that process forks: a volume
-opens at its first look-up, in the process that makes it.
+TensorStore ends a process (SIGABRT) that uses it after being forked from one that did. So a volume opens at its
+first look-up, in the process that makes it, and a process that forks workers makes none.
 """
 
 from __future__ import annotations
@@ -108,9 +108,15 @@ class TensorStoreSegmentation:
                 reason[rows] = np.where(labels == 0, Reason.BACKGROUND, Reason.FOUND)
 
     def _volume(self) -> _Volume:
-        if self._opened is None or self._opened[0] != os.getpid():
+        if self._opened is None:
             self._opened = (os.getpid(), _open(self.source, self._timeout))
-        return self._opened[1]
+        opened_by, volume = self._opened
+        if opened_by != os.getpid():
+            raise RuntimeError(
+                f"the volume {self.source.path} was opened before this process was forked, and TensorStore does "
+                "not survive that; make the first look-up after the fork"
+            )
+        return volume
 
 
 @dataclass(frozen=True, slots=True)

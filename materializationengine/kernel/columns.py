@@ -22,6 +22,7 @@ import pyarrow as pa
 from adbc_driver_manager import Error as DriverError
 
 __all__ = [
+    "brief",
     "Connection",
     "DriverError",
     "copy_between",
@@ -39,6 +40,11 @@ _BATCH_BYTES = "adbc.postgresql.batch_size_hint_bytes"
 def sqlstate(error: BaseException) -> str:
     """The five-character SQLSTATE of a driver error, or '' where the connection broke before one came."""
     return getattr(error, "sqlstate", None) or getattr(error, "pgcode", None) or ""
+
+
+def brief(error: BaseException) -> str:
+    """What an error says, without the statement that ADBC repeats after it, which may be many kilobytes."""
+    return str(error).partition("\n\nQuery was:")[0].strip()
 
 
 class Connection:
@@ -77,9 +83,7 @@ class Connection:
             return cursor.fetch_arrow_table()
 
     @contextmanager
-    def batches(
-        self, sql: str, *params: object, batch_bytes: int | None = None
-    ) -> Iterator[pa.RecordBatchReader]:
+    def batches(self, sql: str, *params: object, batch_bytes: int | None = None) -> Iterator[pa.RecordBatchReader]:
         """The answer as a stream of record batches of about `batch_bytes` (16 MB without).
 
         Memory holds one batch at a time, but only without `params`: with them the driver cannot use COPY and gathers

@@ -8,7 +8,6 @@ import secrets
 import shutil
 import signal
 import subprocess
-import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
@@ -16,10 +15,10 @@ from typing import Self
 
 import psycopg2
 
+from .cluster_home import give, prepare
 from .processes import (
     Account,
     ServerError,
-    can_enter,
     end,
     free_port,
     kill_all,
@@ -63,7 +62,6 @@ SETTINGS: Mapping[str, str] = {
 _FORGETFUL: Mapping[str, str] = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
 _PORT_TAKEN = "could not create any TCP/IP sockets"
 _ATTEMPTS = 10
-_REFUGES = Path("/var/tmp")
 
 
 class PrivateCluster:
@@ -141,29 +139,43 @@ class PrivateCluster:
         """Make the cluster if need be and start it. Raises ServerError with the reason and the fix."""
         if self.running:
             return self
+        new = not self.folder.exists()
+        try:
+            self._start()
+        except BaseException:
+            self._end()
+            # What was there before may be another's, even a running one's.
+            if new and not self.keep:
+                self._remove()
+            raise
+        return self
+
+    def _start(self) -> None:
         self._account = unprivileged_account()
-        _home(self.folder, self._account)
+        prepare(self.folder, self._account, keep=self.keep)
         self._initialize()
         self._clear_leftovers()
         # The same port again after a death, so that its clients find it back.
         wanted = [self.port] if self.port else []
         if not any(map(self._launch, itertools.chain(wanted, (free_port() for _ in range(_ATTEMPTS))))):
             raise ServerError(f"PostgreSQL found no free port in {_ATTEMPTS} attempts; see {self.log}")
-        try:
-            self._check_extensions()
-        except BaseException:
-            self.stop()
-            raise
-        return self
+        self._check_extensions()
 
     def stop(self) -> None:
         """Shut down, clients or not, and leave no process behind."""
+        self._end()
+        if not self.keep:
+            self._remove()
+
+    def _end(self) -> None:
         if self._process is not None:
             end(self._process, signal.SIGINT, signal.SIGQUIT)
             self._process = None
-        if not self.keep:
-            shutil.rmtree(self.folder.resolve(), ignore_errors=True)
-            self.folder.unlink(missing_ok=True)
+
+    def _remove(self) -> None:
+        shutil.rmtree(self.folder.resolve(), ignore_errors=True)
+        if self.folder.is_symlink():
+            self.folder.unlink()
 
     def __enter__(self) -> Self:
         return self.start()
@@ -181,7 +193,7 @@ class PrivateCluster:
         secret = self.folder / "password"
         secret.touch(mode=0o600)
         secret.write_text(secrets.token_urlsafe(18) + "\n")
-        _give(secret, self._account)
+        give(secret, self._account)
         half = self.data.with_name("data.new")
         shutil.rmtree(half, ignore_errors=True)
         # A password even here: whoever may connect as superuser may run programs as the server's account.
@@ -282,39 +294,6 @@ def _installations(preferred: str) -> list[Path]:
     found = [path.parent for path in Path("/usr/lib/postgresql").glob("*/bin/initdb")]
     version = {path: path.parent.name for path in found}
     return sorted(found, key=lambda path: (version[path] == preferred, float(version[path])), reverse=True)
-
-
-def _home(folder: Path, account: Account | None) -> None:
-    """Make the cluster's folder where its account can reach it: `folder`, or what it becomes a link to."""
-    if folder.is_symlink() and not folder.exists():
-        folder.unlink()
-    if not folder.exists():
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        if can_enter(folder.parent, account):
-            folder.mkdir(mode=0o700, exist_ok=True)
-        else:
-            folder.symlink_to(_refuge(folder))
-    home = folder.resolve()
-    if not can_enter(home.parent, account):
-        who = account.name if account else f"user {os.geteuid()}"
-        raise ServerError(f"{who}, as whom PostgreSQL must run, cannot enter {home.parent}; choose another folder")
-    home.chmod(0o700)
-    _give(home, account)
-
-
-def _refuge(folder: Path) -> Path:
-    """A new folder in /var/tmp for the cluster of `folder`; what an earlier one left there goes."""
-    for origin in _REFUGES.glob("matengine-*/origin"):
-        if origin.read_text() == str(folder):
-            shutil.rmtree(origin.parent, ignore_errors=True)
-    refuge = Path(tempfile.mkdtemp(prefix="matengine-", dir=_REFUGES))
-    (refuge / "origin").write_text(str(folder))
-    return refuge
-
-
-def _give(path: Path, account: Account | None) -> None:
-    if account is not None:
-        os.chown(path, account.uid, account.gid)
 
 
 def _first_number(path: Path) -> int | None:

@@ -100,8 +100,8 @@ class PrivateRedis:
             f'bind 127.0.0.1\nport {port}\nrequirepass {self._password}\ndir "{self.folder}"\n'
             'save ""\nappendonly no\nmaxmemory-policy noeviction\ndaemonize no\n'
         )
-        start = self.log.stat().st_size if self.log.exists() else 0
         with open_log(self.log) as sink:
+            start = sink.tell()
             process = subprocess.Popen(
                 [*launch_prefix(signal.SIGKILL), require("redis-server", PACKAGES), str(configuration)],
                 stdin=subprocess.DEVNULL,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from ..kernel.columns import Connection
 from .engines import Cluster
 from .frozen_build import drop_build
 from .sql import sql
@@ -11,6 +12,13 @@ from .tables import qualified
 
 _STAGE = re.compile(r"stage_([0-9a-f]{12})_\w+")
 _BUILD = re.compile(r"matengine_build_([0-9a-f]{12})_\d+")
+
+
+def has_work(connection: Connection) -> bool:
+    """Whether there is a staging table here or a build anywhere; reads catalogs only, and commits."""
+    found = connection.value(sql("catalog", "leftovers"))
+    connection.commit()
+    return bool(found)
 
 
 def clean(cluster: Cluster, database: str) -> list[str]:

@@ -110,7 +110,7 @@ def _output(plan: QueryPlan, output: Output) -> str:
     place = f"ST_{output.axis.upper()}({name})"
     if output.kind is OutputKind.FLOAT64:
         return f"{place} * {output.scale!r}::float8"
-    return f"{place}::integer" if output.scale == 1 else f"{place}::integer * {int(output.scale)}"
+    return f"{place}::integer" if output.scale == 1 else f"({place}::integer * {int(output.scale)})::integer"
 
 
 def _has_no_ids(source: Source) -> bool:

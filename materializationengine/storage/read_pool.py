@@ -8,7 +8,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -26,9 +26,9 @@ PING_AFTER = 1.0
 
 _SESSION = """
 SELECT set_config('statement_timeout', $1, false), set_config('default_transaction_read_only', 'on', false),
-       set_config('max_parallel_workers_per_gather', '0', false), set_config('synchronize_seqscans', 'off', false)
+       set_config('max_parallel_workers_per_gather', '0', false), set_config('synchronize_seqscans', 'off', false),
+       set_config('enable_indexscan', $2, false), set_config('enable_indexonlyscan', $2, false)
 """
-_SCANS = "SELECT set_config('enable_indexscan', $1, true), set_config('enable_indexonlyscan', $1, true)"
 """Without index scans a table is read sequentially or through a bitmap, either way in the order of its rows."""
 
 _TIMEOUT, _BAD_REGEX, _OUT_OF_RANGE = "57014", "2201B", "22003"
@@ -42,6 +42,10 @@ _UNAVAILABLE = ("08", "53", "57P")
 """SQLSTATE classes of a lost connection, of exhausted resources and of a server that goes down."""
 
 
+_Kind = tuple[str, bool]
+"""A database, and whether tables are read in the order of their rows."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Idle:
     connection: Connection
@@ -49,36 +53,41 @@ class _Idle:
 
 
 class ReadPool:
-    """Read-only connections: at most `idle` kept for each of the `databases` last read."""
+    """Read-only connections: at most `idle` kept for each of the `databases` last read.
+
+    There are two kinds: those that read a single table in the order of its rows, and those that may use any index.
+    """
 
     def __init__(self, cluster: Cluster, timeout: float, *, idle: int = 8, databases: int = 16) -> None:
         self._cluster, self._timeout = cluster, f"{int(timeout * 1000)}ms"
         self._most_idle, self._most_databases = idle, databases
-        self._idle: OrderedDict[str, list[_Idle]] = OrderedDict()
+        self._idle: OrderedDict[_Kind, list[_Idle]] = OrderedDict()
         self._guard = threading.Lock()
 
     @contextmanager
-    def connection(self, database: str) -> Iterator[Connection]:
+    def connection(self, database: str, *, in_order: bool = False) -> Iterator[Connection]:
         """A connection in a read-only transaction. After any exception it is closed, which ends its statement too."""
-        connection = self._take(database)
+        kind = (database, in_order)
+        connection = self._take(kind)
         try:
             yield connection
             connection.rollback()
         except BaseException:
             connection.close()
             raise
-        self._give(database, connection)
+        self._give(kind, connection)
 
-    def batches(self, database: str, sql: str, *, in_order: bool) -> Iterator[pa.RecordBatch]:
+    def batches(self, database: str, sql: str, *, in_order: bool) -> Generator[pa.RecordBatch]:
         """The answer, batch by batch; closing the iterator half way closes the connection.
 
         `in_order` reads a single table in the order of its rows. Raises BadQuery, QueryTimeout, StorageUnavailable.
         """
         try:
-            with self.connection(database) as connection:
-                connection.rows(_SCANS, "off" if in_order else "on")
-                with connection.batches(sql, batch_bytes=BATCH_BYTES) as reader:
-                    yield from reader
+            with (
+                self.connection(database, in_order=in_order) as connection,
+                connection.batches(sql, batch_bytes=BATCH_BYTES) as reader,
+            ):
+                yield from reader
         except (DriverError, OSError) as error:
             raise _told(error) from error
 
@@ -97,32 +106,32 @@ class ReadPool:
         for idle in kept.values():
             _close(idle)
 
-    def _take(self, database: str) -> Connection:
-        while (idle := self._pop(database)) is not None:
+    def _take(self, kind: _Kind) -> Connection:
+        while (idle := self._pop(kind)) is not None:
             if time.monotonic() - idle.since < PING_AFTER or _alive(idle.connection):
                 return idle.connection
-        return self._open(database)
+        return self._open(*kind)
 
-    def _pop(self, database: str) -> _Idle | None:
+    def _pop(self, kind: _Kind) -> _Idle | None:
         with self._guard:
-            kept = self._idle.get(database)
+            kept = self._idle.get(kind)
             return kept.pop() if kept else None
 
-    def _open(self, database: str) -> Connection:
+    def _open(self, database: str, in_order: bool) -> Connection:
         connection = self._cluster.connect(database, "query")
         try:
-            connection.rows(_SESSION, self._timeout)
+            connection.rows(_SESSION, self._timeout, "off" if in_order else "on")
             connection.commit()
         except DriverError as error:
             connection.close()
             raise _told(error) from error
         return connection
 
-    def _give(self, database: str, connection: Connection) -> None:
+    def _give(self, kind: _Kind, connection: Connection) -> None:
         spare: list[_Idle] = [_Idle(connection, time.monotonic())]
         with self._guard:
-            kept = self._idle.setdefault(database, [])
-            self._idle.move_to_end(database)
+            kept = self._idle.setdefault(kind, [])
+            self._idle.move_to_end(kind)
             if len(kept) < self._most_idle:
                 kept.append(spare.pop())
             if len(self._idle) > self._most_databases:

@@ -64,7 +64,7 @@ def write_metadata(
     merged: bool,
     tables: list[VerifiedTable],
 ) -> None:
-    """Write `materializedmetadata` into the build, and make the database read-only by default."""
+    """Write `materializedmetadata` into the build."""
     with (
         closing(cluster.raw(build, "write metadata")) as connection,
         connection,
@@ -76,7 +76,6 @@ def write_metadata(
             source = datastack.segmentation_source
             row = (table.schema, table.table, table.rows, moments.naive(as_of), source, merged)
             cursor.execute(sql("frozen", "insert_materialized_metadata"), row)
-        cursor.execute(f"ALTER DATABASE {quote(build)} SET default_transaction_read_only = on")
 
 
 def publish(
@@ -98,6 +97,8 @@ def publish(
         connection.execute(sql("frozen", "insert_frozen_table"), row[0], table.table, table.rows, table.digest, facts)
     connection.execute(sql("frozen", "publish_version"), row[0])
     end_sessions(cluster, build)
+    # Both belong to this transaction: a publication that dies here leaves a build that can be written again.
+    connection.execute(f"ALTER DATABASE {quote(build)} SET default_transaction_read_only = on")
     final = frozen_database(plan.stack.name, version)
     connection.execute(f"ALTER DATABASE {quote(build)} RENAME TO {quote(final)}")
     return final

@@ -110,9 +110,7 @@ def table(session: Session, datastack: Datastack, found: Version, name: str) -> 
     return _table(*row)
 
 
-def named_tables(
-    session: Session, datastack: Datastack, found: Version, names: tuple[str, ...]
-) -> list[VersionTable]:
+def named_tables(session: Session, datastack: Datastack, found: Version, names: tuple[str, ...]) -> list[VersionTable]:
     """Some tables of a version, in the order of `names`. Raises UnknownTable."""
     rows = session.execute(_tables(datastack, found).where(AnalysisTable.table_name.in_(names)))
     known = {each.name: each for each in (_table(*row) for row in rows)}
@@ -128,7 +126,7 @@ def _unknown(session: Session, found: Version, name: str) -> UnknownTable:
     return UnknownTable(told, field="table_name")
 
 
-def _versions(datastack: str) -> Select[tuple[AnalysisVersion, AnalysisVersion]]:
+def _versions(datastack: str) -> Select[AnalysisVersion, AnalysisVersion]:
     parent = aliased(AnalysisVersion)
     return (
         select(AnalysisVersion, parent)
@@ -154,9 +152,7 @@ def _version(row: AnalysisVersion, parent: AnalysisVersion | None) -> Version:
     )
 
 
-def _tables(
-    datastack: Datastack, found: Version
-) -> Select[tuple[AnalysisTable, AnnotationTable, SegmentationTable, int]]:
+def _tables(datastack: Datastack, found: Version) -> Select[AnalysisTable, AnnotationTable, SegmentationTable, int]:
     of_segmentation = and_(
         SegmentationTable.annotation_table == AnnotationTable.table_name,
         SegmentationTable.pcg_table_name == datastack.pcg_table,

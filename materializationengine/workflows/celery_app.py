@@ -22,7 +22,7 @@ from .actions import ACTIONS
 from .execute import run_unit
 from .launch import launch
 from .requests import RunRequest
-from .sweeper import sweep
+from .sweeper import Rounds
 
 log = structlog.get_logger(__name__)
 
@@ -129,10 +129,12 @@ class Sweeper(bootsteps.StartStopStep):
 
     def __init__(self, consumer: Any, **_: Any) -> None:
         self._timer: Any = None
+        self._rounds: Rounds | None = None
 
     def start(self, consumer: Any) -> None:
         """Sweep now, then by the clock."""
         app = consumer.app
+        self._rounds = Rounds(app.services)
         self._sweep(app, at_start=True)
         self._timer = consumer.timer.call_repeatedly(app.settings.sweep_every, self._sweep, (app,))
 
@@ -140,11 +142,15 @@ class Sweeper(bootsteps.StartStopStep):
         """End the clock."""
         if self._timer is not None:
             self._timer.cancel()
-            self._timer = None
+        if self._rounds is not None:
+            self._rounds.close()
+        self._timer = self._rounds = None
 
     def _sweep(self, app: EngineCelery, at_start: bool = False) -> None:
+        if self._rounds is None:
+            return
         try:
-            app.send(sweep(app.services, resend=0.0 if at_start else app.settings.resend))
+            app.send(self._rounds(resend=0.0 if at_start else app.settings.resend))
         except StorageUnavailable as error:
             log.warning("sweep: database is down", error=error.message)
 

@@ -22,7 +22,8 @@ from materializationengine.domain.errors import (
     GatewayUnavailable,
 )
 from materializationengine.domain.ports import ColumnFile
-from materializationengine.gateways.buckets import GcsAccess, NpyFolder, open_folder
+from materializationengine.gateways.access import GcsAccess
+from materializationengine.gateways.buckets import NpyFolder, open_folder
 
 from .servers import Answer, GoogleStorage, Loopback, google_error
 
@@ -271,6 +272,14 @@ def test_a_bucket_is_read_by_ranges(bucket, storage, folder, order, ranges):
     storage.requests.clear()
     assert columns.rows(file, 250, 251).tolist() == [[750, 751, 752]]
     assert [r.headers.get("range") for r in storage.requests] == ranges
+
+
+def test_a_header_costs_two_requests(bucket, storage):
+    bucket().header("id.npy")
+    assert [(r.path.startswith("/download"), r.query) for r in storage.requests] == [
+        (True, {"alt": "media"}),
+        (False, {}),
+    ]
 
 
 def test_a_file_made_later_is_seen(bucket, folder):

@@ -82,8 +82,10 @@ class WorldTruth:
 def local_cave(folder: Path) -> Iterator[str]:
     """Local CAVE in a process of its own, on a port it picks."""
     command = [sys.executable, "-m", "localcave", "serve", "--dir", str(folder), "--port", "0"]
-    with (folder.parent / "localcave.log").open("w") as log:
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True)
+    with (
+        (folder.parent / "localcave.log").open("w") as log,
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True) as process,
+    ):
         try:
             assert process.stdout is not None
             yield process.stdout.readline().strip()

@@ -176,7 +176,7 @@ def test_chunks_under_compressed_names_are_refused_at_once(tmp_path, suffix):
     volume = write_volume(tmp_path / "seg")
     for chunk in (volume.path / "8_8_40").iterdir():
         chunk.rename(f"{chunk}{suffix}")
-    with pytest.raises(VolumeUnreadable, match=rf"named with \{suffix} .*compress=False"):
+    with pytest.raises(VolumeUnreadable, match=rf"named with \{suffix}, .*compress=False"):
         open_segmentation(volume.url, missing_chunks="background").supervoxels(np.zeros((1, 3)), RESOLUTION)
 
 
@@ -387,19 +387,42 @@ def test_chunks_in_memory_are_bounded(volume, monkeypatch):
     assert sum(asked) == 27 + 1, "27 chunks, and one at opening"
 
 
+_FORK_SCRIPT = """
+import multiprocessing, sys
+import numpy as np
+from materializationengine.gateways.segmentation import open_segmentation
+
+reader, point = open_segmentation(sys.argv[1]), np.array([[12.0, -18.0, 33.0]])
+
+def look_up():
+    return reader.supervoxels(point, (8.0, 8.0, 40.0)).ids.tolist()
+
+def child(queue):
+    try:
+        queue.put(look_up())
+    except RuntimeError as error:
+        queue.put(str(error))
+
+if sys.argv[2] == "open":
+    look_up()
+context = multiprocessing.get_context("fork")
+queues = [context.Queue() for _ in range(2)]
+for queue in queues:
+    context.Process(target=child, args=(queue,)).start()
+print([queue.get(timeout=20) for queue in queues])
+"""
+
+
+def forked(volume: Volume, parent: str) -> str:
+    """What two forked processes say. A fresh process forks them: this one has used TensorStore."""
+    command = [sys.executable, "-c", _FORK_SCRIPT, volume.url, parent]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout.strip()
+
+
 def test_an_instance_made_before_a_fork_opens_after_it(volume):
-    """The parent must not have opened a volume, so it is a fresh process that forks."""
-    script = (
-        "import multiprocessing, numpy as np\n"
-        "from materializationengine.gateways.segmentation import open_segmentation\n"
-        f"reader = open_segmentation({volume.url!r})\n"
-        "point = np.array([[12., -18., 33.]])\n"
-        "def child(queue): queue.put(reader.supervoxels(point, (8., 8., 40.)).ids.tolist())\n"
-        "context = multiprocessing.get_context('fork')\n"
-        "queues = [context.Queue() for _ in range(2)]\n"
-        "for queue in queues: context.Process(target=child, args=(queue,)).start()\n"
-        "print([queue.get(timeout=20) for queue in queues])\n"
-    )
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True)
     ids, _ = volume.at(np.array([[12, -18, 33]]))
-    assert done.stdout.strip() == str([ids.tolist()] * 2)
+    assert forked(volume, "wait") == str([ids.tolist()] * 2)
+
+
+def test_a_volume_opened_before_a_fork_is_an_error_instead_of_a_crash(volume):
+    assert forked(volume, "open").count("make the first look-up after the fork") == 2

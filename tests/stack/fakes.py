@@ -38,7 +38,10 @@ _PROGRAMS = {
         print("child", child.pid, flush=True)
         client = redis.Redis.from_url(os.environ["CELERY_BROKER_URL"])
         while True:
-            client.brpop(["process"])
+            try:
+                client.brpop(["process"])
+            except redis.RedisError:  # the broker fell; a real worker waits for it, too
+                time.sleep(0.05)
     print("beat", flush=True)
     time.sleep(3600)
 """,

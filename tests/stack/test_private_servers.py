@@ -19,7 +19,7 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from materializationengine.kernel import postgres, processes
+from materializationengine.kernel import cluster_home, postgres, processes
 from materializationengine.kernel import redis as private_redis
 from materializationengine.kernel.postgres import PrivateCluster, ServerError
 from materializationengine.kernel.redis import PrivateRedis
@@ -158,12 +158,27 @@ def test_data_moves_where_the_account_can_enter_and_back_out_with_it(tmp_path: P
 
 
 def test_a_forgotten_refuge_goes_when_its_folder_is_made_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(postgres, "_REFUGES", tmp_path)
-    first = postgres._refuge(tmp_path / "postgres")
-    other = postgres._refuge(tmp_path / "elsewhere")
-    second = postgres._refuge(tmp_path / "postgres")
+    monkeypatch.setattr(cluster_home, "REFUGES", tmp_path)
+    first = cluster_home.refuge(tmp_path / "postgres")
+    other = cluster_home.refuge(tmp_path / "elsewhere")
+    second = cluster_home.refuge(tmp_path / "postgres")
     assert not first.exists()
     assert other.exists() and second.exists()
+
+
+def test_a_refuge_whose_process_was_killed_goes_if_it_was_not_to_be_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cluster_home, "REFUGES", tmp_path)
+    kept, ours = cluster_home.refuge(tmp_path / "a"), cluster_home.refuge(tmp_path / "b", keep=False)
+    orphan = cluster_home.refuge(tmp_path / "c", keep=False)
+    with subprocess.Popen(["true"]) as dead:
+        dead.wait()
+    (orphan / "origin").write_text(f"{tmp_path / 'c'}\n{dead.pid}\n")
+    cluster_home.refuge(tmp_path / "d")
+    assert not orphan.exists()
+    assert kept.exists()
+    assert ours.exists()
 
 
 def test_servers_die_with_their_owner(tmp_path: Path) -> None:

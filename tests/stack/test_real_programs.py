@@ -9,13 +9,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from materializationengine.kernel.processes import wait_until
 from materializationengine.stack import Stack, StackInfo, locate
 from materializationengine.stack.assembly import Options
 from materializationengine.stack.custody import all_gone
 from materializationengine.stack.info import Layout
-from materializationengine.stack.launcher import down, up
+from materializationengine.stack.launcher import down, remove, up
 
-from materializationengine.kernel.processes import wait_until
+from .watch import alive
 
 
 @pytest.fixture(scope="module")
@@ -49,26 +51,25 @@ def test_a_killed_pool_leaves_no_children_and_comes_back(name: str, info: StackI
     children = _children(before)
     assert children
     os.kill(before, signal.SIGKILL)
-    assert wait_until(lambda: not any(Path(f"/proc/{child}").exists() for child in children), 10)
+    assert wait_until(lambda: not any(map(alive, children)), 10)
     assert wait_until(lambda: locate(info.dir).pids.get(name, before) != before, 20)
     assert wait_until(lambda: len(_children(locate(info.dir).pids[name])) == len(children), 20)
     assert _status(info.server + "/health/live") == 200
 
 
-def test_a_killed_supervisor_takes_every_process_along(tmp_path: Path) -> None:
-    layout = Layout(tmp_path / "stack")
-    with Stack(layout.folder, Options(durable=False), _environ(), keep=False) as running:
-        os.kill(int(layout.lock.read_text()), signal.SIGKILL)
-        assert wait_until(lambda: all_gone(layout), 10)
-        assert not any(Path(f"/proc/{pid}").exists() for pid in running.pids.values())
-
-
-def test_a_second_start_is_fast_and_leaves_the_first_ones_state(tmp_path: Path) -> None:
+def test_a_killed_supervisor_takes_every_process_along_and_a_new_one_takes_over(tmp_path: Path) -> None:
     layout = Layout(tmp_path / "stack")
     first = up(layout, Options(durable=False), _environ())
-    again = up(layout, Options(durable=False), _environ())
-    assert again == first
-    assert down(layout)
-    assert all_gone(layout)
-    with Stack(layout.folder, Options(durable=False), _environ(), keep=False) as second:
+    try:
+        assert up(layout, Options(durable=False), _environ()) == first
+        os.kill(int(layout.lock.read_text()), signal.SIGKILL)
+        assert wait_until(lambda: all_gone(layout), 10)
+        assert wait_until(lambda: not any(map(alive, first.pids.values())), 5)
+        second = up(layout, Options(durable=False), _environ())
         assert second.server == first.server
+        assert _status(second.server + "/health/live") == 200
+    finally:
+        down(layout)
+        remaining = all_gone(layout)
+        remove(layout)
+    assert remaining

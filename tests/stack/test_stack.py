@@ -9,23 +9,26 @@ import subprocess
 import sys
 import urllib.request
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import psycopg2
 import pytest
 import redis
 from click.testing import CliRunner
-from materializationengine.stack import Stack, StackInfo, StackNotRunning, locate
+
+from materializationengine.config import Settings
+from materializationengine.kernel.postgres import normalize
+from materializationengine.kernel.processes import ServerError, wait_until
+from materializationengine.stack import Stack, StackInfo, StackNotRunning, described, locate
 from materializationengine.stack.assembly import Options
 from materializationengine.stack.commands import stack as commands
 from materializationengine.stack.custody import all_gone
 from materializationengine.stack.info import Layout
 from materializationengine.stack.launcher import remove
 
-from materializationengine.config import Settings
-from materializationengine.kernel.processes import ServerError, wait_until
-
 from . import fakes
+from .watch import alive
 
 QUICK = Options(durable=False)
 SERVICES = {"postgres", "redis", "localcave", "web", "worker1", "beat"}
@@ -82,7 +85,7 @@ def test_up_tells_where_everything_is_and_down_leaves_nothing(folder: Path, envi
 
     assert _command("down", folder, environ).returncode == 0
     assert all_gone(Layout(folder))
-    assert not any(Path(f"/proc/{pid}").exists() for pid in told["pids"].values())
+    assert not any(map(alive, told["pids"].values()))
     absent = _command("status", folder, environ)
     assert absent.returncode == 1
     assert "matengine stack up" in absent.stderr
@@ -91,6 +94,8 @@ def test_up_tells_where_everything_is_and_down_leaves_nothing(folder: Path, envi
 def test_its_environment_is_what_the_settings_want(folder: Path, environ: dict[str, str]) -> None:
     with Stack(folder, QUICK, environ) as info:
         settings = Settings.from_env(info.environment())
+        assert described(info.environment()) == replace(info, postgres=normalize(info.postgres), pids={})
+        assert described({**info.environment(), "LOCALCAVE_URL": ""}) is None
         assert (settings.local_server, settings.localcave_url) == (info.server, info.localcave)
         assert settings.as_of_margin == 0
         assert settings.auth_disabled
@@ -195,7 +200,7 @@ def test_two_stacks_side_by_side_do_not_meet(folder: Path, environ: dict[str, st
         assert not set(info.pids.values()) & set(locate(shared.dir).pids.values())
         assert _works(info)
         assert len({info.server, info.localcave, shared.server, shared.localcave}) == 4
-    assert wait_until(lambda: _works(locate(shared.dir)), 5)
+    assert wait_until(lambda: _works(locate(shared.dir)), 15)
 
 
 def test_existing_servers_are_used(folder: Path, environ: dict[str, str], shared: StackInfo) -> None:
@@ -204,7 +209,7 @@ def test_existing_servers_are_used(folder: Path, environ: dict[str, str], shared
         assert set(info.pids) == SERVICES - {"postgres", "redis"}
         assert (info.postgres, info.redis) == (shared.postgres, shared.redis)
     assert not (folder / "postgres").exists()
-    assert _works(locate(shared.dir))
+    assert wait_until(lambda: _works(locate(shared.dir)), 15)
 
 
 def test_a_joined_stack_goes_on_running(shared: StackInfo) -> None:
@@ -223,7 +228,7 @@ def test_a_program_that_fails_is_named_and_nothing_stays(tmp_path: Path, folder:
 def test_data_of_a_running_stack_are_not_removed(shared: StackInfo) -> None:
     with pytest.raises(ServerError, match="matengine stack down"):
         remove(Layout(shared.dir))
-    assert _works(locate(shared.dir))
+    assert wait_until(lambda: _works(locate(shared.dir)), 15)
 
 
 def test_a_folder_that_cannot_be_made_is_one_clear_error(tmp_path: Path) -> None:

@@ -9,10 +9,12 @@ import time
 from pathlib import Path
 
 import pytest
+
+from materializationengine.kernel.processes import ServerError, wait_until
 from materializationengine.stack.child import Child
 from materializationengine.stack.supervisor import Policy, Service, Supervisor
 
-from materializationengine.kernel.processes import ServerError, wait_until
+from .watch import alive
 
 SWIFT = Policy(first=0.05, longest=0.4, forget=60.0, patience=10.0)
 
@@ -27,13 +29,6 @@ def service(folder: Path, name: str, script: str, **more: object) -> Service:
         patience=1.0,
     )
     return Service(name, child, log=log, **more)  # type: ignore[arg-type]
-
-
-def alive(pid: int) -> bool:
-    try:
-        return "Z" not in Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except FileNotFoundError:
-        return False
 
 
 SLEEP = "import time; time.sleep(600)"

@@ -13,3 +13,7 @@ SELECT tablename FROM pg_tables WHERE schemaname = 'matengine' AND tablename LIK
 
 -- build_databases --
 SELECT datname FROM pg_database WHERE datname LIKE 'matengine\_build\_%'
+
+-- leftovers --
+SELECT EXISTS (SELECT 1 FROM pg_tables WHERE schemaname = 'matengine' AND tablename LIKE 'stage\_%')
+    OR EXISTS (SELECT 1 FROM pg_database WHERE datname LIKE 'matengine\_build\_%')

@@ -1,0 +1,47 @@
+# Each target's help stands behind its name. Everything rests on `make setup`, which costs nothing the second time.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+BIN := .venv/bin
+WORLD ?=
+PYTEST ?=
+
+.PHONY: help setup setup-clients demo test test-faults lint types docs bench up down
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: ## Install what is missing: system packages (if permitted) and .venv with the package
+	@bash scripts/setup.sh
+
+setup-clients: ## Environments of the real clients that the tests drive: .venv-caveclient, .venv-legacy
+	@bash scripts/setup-clients.sh
+
+demo: setup ## The main job from upload to frozen versions; WORLD=FOLDER takes a world of yours
+	@bash scripts/setup-clients.sh caveclient
+	@$(BIN)/matengine demo --client-python .venv-caveclient/bin/python $(if $(WORLD),--world $(WORLD))
+
+test: setup setup-clients lint ## All tests; PYTEST="-k name" hands words to pytest
+	@$(BIN)/python -m pytest tests -m "not faults and not bench" $(PYTEST)
+
+test-faults: setup setup-clients ## Only the tests that kill processes and cut connections
+	@$(BIN)/python -m pytest tests -m faults $(PYTEST)
+
+lint: setup ## Style (ruff) and floors (import-linter)
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/lint-imports
+
+types: setup ## Types (mypy)
+	@$(BIN)/mypy
+
+docs: setup ## The manual, in docs/_build/html; warnings are errors
+	@bash scripts/docs.sh
+
+bench: setup ## Measure against what bare SQL costs on the same cluster
+	@$(BIN)/python -m bench
+
+up: setup ## Start the whole service in .matengine/, or show the one that runs
+	@$(BIN)/matengine stack up
+
+down: setup ## End it and all its processes
+	@$(BIN)/matengine stack down

@@ -1,0 +1,103 @@
+"""Diagrams of the workflows, from the plans that the workflows themselves make for a datastack on paper.
+
+`draw_all()` gives file name and SVG. `scripts/refresh_docs.py` writes them; no database is needed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from types import CodeType, FunctionType
+
+from paper import plans
+from svg import Band, Card, draw
+
+from materializationengine.domain.plan import Plan, RunKind, StepPlan
+from materializationengine.workflows.actions import ACTIONS
+
+FILES = {
+    "bulk_upload_workflow.svg": ("Bulk upload", RunKind.BULK_UPLOAD),
+    "new_annotations_workflow.svg": ("Ingest new annotations", RunKind.INGEST),
+    "update_root_id_workflow.svg": ("Update root ids", RunKind.UPDATE_ROOTS),
+    "materialize_workflow.svg": ("Create frozen database", RunKind.FREEZE),
+    "linked_workflows.svg": ("Complete workflow", RunKind.COMPLETE),
+    "dummy_workflow.svg": ("Dummy workflow", RunKind.DUMMY),
+}
+"""File name of each picture, its title and the run it shows; the first five names are those of CAVE's manual."""
+
+
+def draw_all() -> dict[str, str]:
+    """File name and SVG of each diagram."""
+    known = {plan.kind: plan for plan in plans()}
+    groups = {
+        prefix: title
+        for title, kind in FILES.values()
+        if kind is not RunKind.COMPLETE
+        for prefix in _prefixes(known[kind])
+    }
+    return {name: draw(title, list(_bands(known[kind], groups))) for name, (title, kind) in FILES.items()}
+
+
+def _prefixes(plan: Plan) -> set[str]:
+    return {unit.action.partition(".")[0] for step in plan.steps for unit in step.units}
+
+
+def _bands(plan: Plan, groups: dict[str, str]) -> Iterator[Band]:
+    joined = len(_prefixes(plan)) > 1
+    before: tuple[Card, ...] = ()
+    for step in plan.steps:
+        cards = (*_planned(step), *_added(before))
+        prefix = cards[0].action.partition(".")[0]
+        yield Band(step.name, cards, groups[prefix] if joined else "")
+        before = cards
+
+
+def _planned(step: StepPlan) -> Iterator[Card]:
+    for action in dict.fromkeys(unit.action for unit in step.units):
+        labels = [unit.label for unit in step.units if unit.action == action and unit.label]
+        shown = ", ".join(labels[:3]) + (", ..." if len(labels) > 3 else "")
+        yield _card(action, f"for example: {shown}" if shown else "", many=len(labels) > 1)
+
+
+def _added(before: tuple[Card, ...]) -> Iterator[Card]:
+    for card in before:
+        for action in spawned(card.action):
+            yield _card(action, "", many=True, by=card.action)
+
+
+def _card(action: str, labels: str, *, many: bool, by: str | None = None) -> Card:
+    known = ACTIONS[action]
+    sentence = (known.deed.__doc__ or "").strip().partition("\n")[0]
+    text = sentence.partition(" Raises ")[0].replace("`", "")
+    return Card(action, text, known.queue, labels, many, by)
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    names: frozenset[str]
+    texts: frozenset[str]
+
+
+def spawned(action: str) -> list[str]:
+    """The actions that an action adds to the next step: those its deed, or a helper in its module, names."""
+    deed = ACTIONS[action].deed
+    assert isinstance(deed, FunctionType)
+    seen: set[str] = set()
+    todo, texts = [deed], set[str]()
+    while todo:
+        function = todo.pop()
+        found = _read(function.__code__)
+        texts |= found.texts
+        for name in found.names - seen:
+            seen.add(name)
+            helper = function.__globals__.get(name)
+            if isinstance(helper, FunctionType) and helper.__module__ == deed.__module__:
+                todo.append(helper)
+    return [name for name in ACTIONS if name in texts]
+
+
+def _read(code: CodeType) -> _Found:
+    inner = [_read(constant) for constant in code.co_consts if isinstance(constant, CodeType)]
+    names = frozenset(code.co_names).union(*(part.names for part in inner))
+    texts = frozenset(constant for constant in code.co_consts if isinstance(constant, str))
+    return _Found(names, texts.union(*(part.texts for part in inner)))

@@ -1,0 +1,5 @@
+"""`python -m materializationengine.cli`: the same as `matengine`."""
+
+from . import main
+
+main()

@@ -1,0 +1,58 @@
+"""The WSGI application: `create_app()` reads the settings, chooses the parts and opens the doors."""
+
+from __future__ import annotations
+
+import os
+
+from flask import Flask
+from flask_smorest import Api
+
+from .. import __version__
+from ..config import Settings
+from ..kernel.urls import normalize
+from . import annotations as annotation_service
+from . import errors, health, hooks, materialize, neighbors, queries, runs, versions
+from .extensions import db
+from .parts import KEY, Parts
+
+LARGEST_BODY = 64 << 20
+"""Bytes of a request: ten thousand annotations or a million ids of a filter take less."""
+
+
+class _Api(Api):
+    """flask-smorest without its error handlers: ours know every error and one shape."""
+
+    def _register_error_handlers(self) -> None:
+        pass
+
+
+def create_app(settings: Settings | None = None) -> Flask:
+    """The application. Connections are opened by the requests that need them. Raises ConfigurationError."""
+    settings = settings or Settings.from_env(os.environ)
+    app = Flask("materializationengine", static_folder=None)
+    app.extensions[KEY] = Parts(settings)
+    # flask-sqlalchemy wants one address at start; sessions choose their own, see `extensions`.
+    app.config.update(
+        SQLALCHEMY_DATABASE_URI=normalize(settings.database_url),
+        MAX_CONTENT_LENGTH=LARGEST_BODY,
+        API_TITLE="Materialization Engine",
+        API_VERSION=__version__,
+        OPENAPI_VERSION="3.0.3",
+        OPENAPI_URL_PREFIX=versions.MATERIALIZE,
+        OPENAPI_JSON_PATH="openapi.json",
+    )
+    app.json.sort_keys = False  # type: ignore[attr-defined]
+    db.init_app(app)
+    hooks.init_app(app)
+    errors.init_app(app)
+    neighbors.init_app(app)
+    _open_doors(app)
+    return app
+
+
+def _open_doors(app: Flask) -> None:
+    app.register_blueprint(health.blueprint)
+    api = _Api(app)
+    for room in (versions, queries, annotation_service, runs, materialize):
+        api.register_blueprint(room.blueprint)
+    api.register_blueprint(versions.service)

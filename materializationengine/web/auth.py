@@ -1,0 +1,100 @@
+"""Who asks, and whether they may: tokens as CAVE sends them, permissions of datastacks and volumes, of tables.
+
+One place decides; what a caller may do is asked of `gateways.auth`, which keeps answers by token, never by table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, TypeVar, cast
+
+from flask import g, request
+
+from ..domain.errors import BadRequest, TableDenied
+from ..gateways.auth import User
+from ..storage.models import AnnotationTable, Permission
+from .parts import parts
+
+View = TypeVar("View", bound=Callable[..., Any])
+
+TOKEN = "middle_auth_token"
+
+
+def token() -> str | None:
+    """The caller's token: header before query before cookie. Raises BadRequest for a header that holds none."""
+    header = request.headers.get("Authorization", "")
+    if header:
+        scheme, _, value = header.partition(" ")
+        if scheme != "Bearer" or not value.strip():
+            raise BadRequest("Authorization must be `Bearer TOKEN`", error="bad_auth_header")
+        return value.strip()
+    return request.args.get(TOKEN) or request.cookies.get(TOKEN)
+
+
+def needs(permission: str, namespace: str = "datastack") -> Callable[[View], View]:
+    """Let in who has the permission for the datastack, or aligned volume, named in the path."""
+
+    def decorate(view: View) -> View:
+        @wraps(view)
+        def guarded(*args: Any, **kwargs: Any) -> Any:
+            g.user = parts().auth.require(token(), permission, namespace, kwargs[namespace])
+            return view(*args, **kwargs)
+
+        return cast(View, guarded)
+
+    return decorate
+
+
+def needs_admin(view: View) -> View:
+    """Let in the site's administrators."""
+
+    @wraps(view)
+    def guarded(*args: Any, **kwargs: Any) -> Any:
+        g.user = parts().auth.require_admin(token())
+        return view(*args, **kwargs)
+
+    return cast(View, guarded)
+
+
+def needs_login(view: View) -> View:
+    """Let in whoever has a token."""
+
+    @wraps(view)
+    def guarded(*args: Any, **kwargs: Any) -> Any:
+        g.user = parts().auth.user(token())
+        return view(*args, **kwargs)
+
+    return cast(View, guarded)
+
+
+def user() -> User:
+    """Who asks; known inside a guarded view."""
+    return cast(User, g.user)
+
+
+def check_read(table: AnnotationTable) -> None:
+    """Raises TableDenied for a table that its owner keeps from the caller."""
+    if not _may(table, table.read_permission):
+        raise TableDenied(f"table {table.table_name} can be read by its owner, user {table.user_id}, only")
+
+
+def check_write(table: AnnotationTable) -> None:
+    """Raises TableDenied for a table that the caller may not write to."""
+    if not _may(table, table.write_permission):
+        raise TableDenied(f"table {table.table_name} can be changed by its owner, user {table.user_id}, only")
+
+
+def check_owner(table: AnnotationTable) -> None:
+    """Raises TableDenied unless the table is the caller's own, or the caller administers the site."""
+    if not _owns(table):
+        raise TableDenied(f"table {table.table_name} belongs to user {table.user_id}; only its owner may do that")
+
+
+def _may(table: AnnotationTable, permission: Permission) -> bool:
+    """GROUP lets in no more than PRIVATE here: whose groups an owner is in, only the auth service could say."""
+    return permission is Permission.PUBLIC or _owns(table)
+
+
+def _owns(table: AnnotationTable) -> bool:
+    return user().admin or table.user_id == str(user().id)

@@ -1,0 +1,33 @@
+"""Whether the service lives, is ready, and what it holds. These need no token and read no datastack."""
+
+from __future__ import annotations
+
+from flask import Blueprint, Response, jsonify
+
+from ..domain.errors import StorageUnavailable
+from ..storage.health import count_versions, ping
+from .parts import parts
+
+blueprint = Blueprint("health", __name__)
+
+
+@blueprint.get("/health/live")
+def live() -> Response:
+    """The process answers; it asks nobody else."""
+    return jsonify({"status": "ok"})
+
+
+@blueprint.get("/health/ready")
+def ready() -> tuple[Response, int]:
+    """Whether requests that need the database would be served."""
+    try:
+        ping(parts().services.cluster)
+    except StorageUnavailable as error:
+        return jsonify({"database": "unreachable", "reason": error.message}), 503
+    return jsonify({"database": "ok"}), 200
+
+
+@blueprint.get("/health")
+def health() -> Response:
+    """Versions in each live database."""
+    return jsonify(count_versions(parts().services.cluster))

@@ -1,0 +1,46 @@
+"""What happens around every request: an id, a log line, and the headers that let browsers read an answer."""
+
+from __future__ import annotations
+
+import re
+import time
+import uuid
+
+import structlog
+from flask import Flask, Response, g, request
+
+log = structlog.get_logger(__name__)
+
+EXPOSED = (
+    "WWW-Authenticate, Warning, Retry-After, ETag, column_names, dataframe_resolution, "
+    "X-Column-Names, X-Row-Limit, X-Request-ID"
+)
+_QUIET = "/health"
+_GIVEN_ID = re.compile(r"[\w.-]{1,64}")
+
+
+def init_app(app: Flask) -> None:
+    """Register the hooks."""
+    app.before_request(_begin)
+    app.after_request(_end)
+
+
+def _begin() -> None:
+    given = request.headers.get("X-Request-ID", "")
+    g.request_id = given if _GIVEN_ID.fullmatch(given) else uuid.uuid4().hex[:16]
+    g.started = time.monotonic()
+    structlog.contextvars.clear_contextvars()
+    structlog.contextvars.bind_contextvars(request_id=g.request_id)
+
+
+def _end(response: Response) -> Response:
+    response.headers["X-Request-ID"] = g.get("request_id", "")
+    response.headers.setdefault("Access-Control-Allow-Origin", "*")
+    response.headers.setdefault("Access-Control-Expose-Headers", EXPOSED)
+    if request.method == "OPTIONS":
+        response.headers.setdefault("Access-Control-Allow-Headers", "Authorization, Content-Type, X-Requested-With")
+        response.headers.setdefault("Access-Control-Allow-Methods", response.headers.get("Allow", "GET, POST"))
+    if not request.path.startswith(_QUIET):
+        seconds = round(time.monotonic() - g.get("started", time.monotonic()), 4)
+        log.info("request", method=request.method, path=request.path, status=response.status_code, seconds=seconds)
+    return response

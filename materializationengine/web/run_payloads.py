@@ -1,0 +1,153 @@
+"""Bodies and arguments that start runs, as marshmallow schemas; each becomes a `RunRequest`."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from marshmallow import EXCLUDE, RAISE, Schema, ValidationError, fields, validate
+
+from ..domain.plan import RunKind
+from ..kernel import moments
+from ..workflows.requests import RunRequest, UploadRequest
+
+
+class Moment(fields.Field[datetime]):
+    """A moment in ISO 8601, UTC where it names no zone."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **_: Any) -> datetime:
+        try:
+            return moments.parse(value)
+        except (ValueError, TypeError, AttributeError, OverflowError) as error:
+            raise ValidationError("Must be a moment like 2026-01-31T12:00:00+00:00.") from error
+
+
+class _Mapping(fields.Field[dict[str, Any]]):
+    """`{file: column}` or `{file: [columns]}`."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **_: Any) -> dict[str, Any]:
+        if isinstance(value, dict) and value and all(_is_target(target) for target in value.values()):
+            return value
+        raise ValidationError("Must be an object of file name and column, or list of columns.")
+
+
+def _is_target(value: object) -> bool:
+    return isinstance(value, str) or (
+        isinstance(value, list) and bool(value) and all(isinstance(name, str) for name in value)
+    )
+
+
+class UploadBody(Schema):
+    """A bulk upload."""
+
+    class Meta:
+        """Settings of marshmallow."""
+
+        unknown = RAISE
+
+    table = fields.String(required=True)
+    schema = fields.String(required=True)
+    path = fields.String(required=True, metadata={"description": "folder or URL of the .npy files"})
+    mapping = _Mapping(required=True, metadata={"description": "{file: column or [columns]}"})
+    created = Moment(allow_none=True)
+    roots_as_of = Moment(allow_none=True)
+    resolution = fields.List(
+        fields.Float(validate=validate.Range(0, min_inclusive=False), allow_nan=False),
+        validate=validate.Length(equal=3),
+        allow_none=True,
+    )
+    description = fields.String(load_default="")
+    reference_table = fields.String(allow_none=True)
+    force = fields.Boolean(load_default=False)
+
+
+class RunBody(Schema):
+    """A run to be started."""
+
+    class Meta:
+        """Settings of marshmallow."""
+
+        unknown = RAISE
+
+    kind = fields.String(required=True, validate=validate.OneOf([kind.value for kind in RunKind]))
+    datastack = fields.String(allow_none=True)
+    timestamp = Moment(allow_none=True, metadata={"description": "the moment that the run makes true"})
+    table = fields.String(allow_none=True)
+    expires_in_days = fields.Integer(strict=True, validate=validate.Range(0, 100_000), allow_none=True)
+    split = fields.Boolean(load_default=False)
+    everything = fields.Boolean(load_default=False, metadata={"description": "look up all roots, expired or not"})
+    upload = fields.Nested(UploadBody, allow_none=True)
+
+
+class ListOptions(Schema):
+    """Which runs are wanted."""
+
+    datastack = fields.String(allow_none=True, load_default=None)
+    limit = fields.Integer(load_default=50, validate=validate.Range(1, 1000))
+
+
+class TriggerOptions(Schema):
+    """What v2 triggers take, in the query or in the body."""
+
+    class Meta:
+        """Settings of marshmallow. Clients of v2 send more than this."""
+
+        unknown = EXCLUDE
+
+    timestamp = Moment(allow_none=True)
+    days_to_expire = fields.Integer(validate=validate.Range(0, 100_000), allow_none=True)
+    merge_tables = fields.Boolean(allow_none=True)
+    lookup_all_root_ids = fields.Boolean(allow_none=True)
+
+
+class UploadTrigger(Schema):
+    """What the v2 bulk upload takes in its body."""
+
+    class Meta:
+        """Settings of marshmallow."""
+
+        unknown = EXCLUDE
+
+    column_mapping = _Mapping(required=True)
+    project = fields.String(load_default="")
+    file_path = fields.String(required=True)
+    schema = fields.String(required=True)
+    materialized_ts = fields.Float(allow_none=True, allow_nan=False)
+    reference_table = fields.String(allow_none=True)
+
+
+def run_request(body: dict[str, Any], requested_by: str) -> RunRequest:
+    """The request that a `RunBody` describes."""
+    upload = body.get("upload")
+    return RunRequest(
+        kind=RunKind(body["kind"]),
+        datastack=body.get("datastack"),
+        as_of=body.get("timestamp"),
+        table=body.get("table"),
+        upload=None if upload is None else _upload(upload),
+        expires_in_days=body.get("expires_in_days"),
+        split=body["split"],
+        everything=body["everything"],
+        requested_by=requested_by,
+    )
+
+
+def _upload(body: dict[str, Any]) -> UploadRequest:
+    resolution = body.pop("resolution", None)
+    return UploadRequest(**body, resolution=tuple(resolution) if resolution else None)
+
+
+def upload_request(body: dict[str, Any], table: str, description: str) -> UploadRequest:
+    """The upload that the v2 route describes: `project` is the bucket unless the path is a URL already."""
+    path, stamp = body["file_path"], body.get("materialized_ts")
+    if "://" not in path and body["project"]:
+        path = f"gs://{body['project'].strip('/')}/{path.lstrip('/')}"
+    return UploadRequest(
+        table=table,
+        schema=body["schema"],
+        path=path,
+        mapping=body["column_mapping"],
+        roots_as_of=None if stamp is None else datetime.fromtimestamp(stamp, UTC),
+        description=description,
+        reference_table=body.get("reference_table"),
+    )

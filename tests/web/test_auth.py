@@ -1,0 +1,169 @@
+"""Who may do what: users x routes, with an auth service that knows four people."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+
+from materializationengine.config import Settings
+from materializationengine.domain.errors import NotAllowed, NotLoggedIn
+from materializationengine.gateways.auth import User
+from materializationengine.web.app import create_app
+from materializationengine.web.parts import parts
+
+from . import frozen
+
+STACK = f"/materialize/api/v3/datastack/{frozen.DATASTACK}"
+TABLE = f"/annotation/api/v2/aligned_volume/{frozen.VOLUME}/table"
+PEOPLE = {
+    "reader": User(1, permissions={"dataset": frozenset({"view"})}),
+    "writer": User(2, permissions={"dataset": frozenset({"view", "edit"})}),
+    "owner": User(3, permissions={"dataset": frozenset({"view", "edit"})}),
+    "admin": User(4, admin=True, permissions={"dataset": frozenset({"view", "edit"})}),
+    "stranger": User(5),
+}
+pytestmark = pytest.mark.usefixtures("rows")
+
+
+class FourPeople:
+    """The auth service's answers, without the service."""
+
+    def user(self, token: str | None) -> User:
+        if not token:
+            raise NotLoggedIn("this needs a token", error="no_token")
+        if token not in PEOPLE:
+            raise NotLoggedIn("the token is invalid", error="invalid_token")
+        return PEOPLE[token]
+
+    def require(self, token: str | None, permission: str, namespace: str, name: str) -> User:
+        user = self.user(token)
+        if permission not in user.permissions.get("dataset", ()):
+            data = {"required_permission": permission, "auth_dataset": "dataset"}
+            raise NotAllowed("no", error="missing_permission", data=data)
+        return user
+
+    def require_dataset_admin(self, token: str | None, namespace: str, name: str) -> User:
+        return self.require_admin(token)
+
+    def require_admin(self, token: str | None) -> User:
+        user = self.user(token)
+        if not user.admin:
+            raise NotAllowed("no", error="missing_admin")
+        return user
+
+
+@pytest.fixture(scope="module")
+def guarded(settings: Settings) -> Iterator[Flask]:
+    app = create_app(settings)
+    parts(app).auth = FourPeople()
+    yield app
+    parts(app).close()
+
+
+def status(app: Flask, who: str | None, method: str, path: str, body: Any = None) -> int:
+    headers = {"Authorization": f"Bearer {who}"} if who else {}
+    return app.test_client().open(path, method=method, json=body, headers=headers).status_code
+
+
+OPEN = [
+    "/health/live",
+    "/health/ready",
+    "/health",
+    "/materialize/version",
+    "/materialize/api/versions",
+    "/annotation/api/versions",
+    "/materialize/api/openapi.json",
+]
+VIEW = [
+    ("GET", f"{STACK}/versions", None),
+    ("GET", f"{STACK}/metadata", None),
+    ("GET", f"{STACK}/version/1", None),
+    ("GET", f"{STACK}/version/1/tables", None),
+    ("GET", f"{STACK}/version/1/tables/metadata", None),
+    ("GET", f"{STACK}/version/1/table/nuclei/metadata", None),
+    ("GET", f"{STACK}/version/1/table/nuclei/count", None),
+    ("POST", f"{STACK}/version/1/table/nuclei/query", {}),
+    ("POST", f"{STACK}/version/1/query", {"tables": [["nuclei", "id"]]}),
+    ("GET", TABLE, None),
+]
+ADMIN = [
+    "/materialize/api/v2/celery/test/1",
+    *(
+        f"/materialize/api/v2/materialize/run/{word}/datastack/{frozen.DATASTACK}"
+        for word in ("ingest_annotations", "update_roots", "create_frozen", "complete_workflow")
+    ),
+    f"/materialize/api/v2/bulk_upload/upload/{frozen.DATASTACK}/t/{frozen.PCG}/d",
+]
+
+
+@pytest.mark.parametrize("path", OPEN)
+def test_what_is_open_to_all(guarded: Flask, path: str) -> None:
+    assert status(guarded, None, "GET", path) == 200
+
+
+@pytest.mark.parametrize(("method", "path", "body"), VIEW)
+def test_what_takes_the_permission_to_view(guarded: Flask, method: str, path: str, body: Any) -> None:
+    seen = {who: status(guarded, who, method, path, body) for who in (None, "nobody", "stranger", "reader", "stranger")}
+    assert seen == {None: 401, "nobody": 401, "stranger": 403, "reader": 200}
+
+
+@pytest.mark.parametrize("path", ADMIN)
+def test_what_takes_an_administrator(guarded: Flask, path: str) -> None:
+    assert [status(guarded, who, "POST", path, {}) for who in (None, "stranger", "writer")] == [401, 403, 403]
+
+
+def test_runs_show_only_what_one_may_view(guarded: Flask) -> None:
+    assert status(guarded, None, "GET", "/materialize/api/v3/runs") == 401
+    assert status(guarded, "stranger", "GET", "/materialize/api/v3/runs") == 200
+    assert (
+        status(guarded, "writer", "POST", "/materialize/api/v3/runs", {"kind": "freeze", "datastack": frozen.DATASTACK})
+        == 403
+    )
+
+
+def test_tables_belong_to_their_owners(guarded: Flask) -> None:
+    words = {"description": "d", "voxel_resolution_x": 1, "voxel_resolution_y": 1, "voxel_resolution_z": 1}
+    body = {"schema_type": "pt_bool_valid", "table_name": "owned", "metadata": {**words, "read_permission": "PRIVATE"}}
+    assert [status(guarded, who, "POST", TABLE, body) for who in ("reader", "owner")] == [403, 200]
+    row = {"annotations": [{"pt": {"position": [1, 2, 3]}, "tag": True, "valid_id": 1}]}
+    asked = f"{TABLE}/owned/annotations"
+    assert [status(guarded, who, "POST", asked, row) for who in ("reader", "writer", "owner", "admin", "writer")] == [
+        403,
+        401,
+        200,
+        200,
+        401,
+    ]
+    assert [
+        status(guarded, who, "GET", f"{asked}?annotation_ids=1") for who in ("owner", "reader", "writer", "admin")
+    ] == [200, 401, 401, 200]
+    assert [status(guarded, who, "DELETE", f"{TABLE}/owned") for who in ("writer", "owner")] == [401, 200]
+
+
+@pytest.fixture
+def caller(guarded: Flask) -> FlaskClient:
+    return guarded.test_client()
+
+
+def test_a_token_comes_by_header_query_or_cookie(caller: FlaskClient) -> None:
+    path = f"{STACK}/versions"
+    assert caller.get(path, headers={"Authorization": "Bearer reader"}).status_code == 200
+    assert caller.get(f"{path}?middle_auth_token=reader").status_code == 200
+    caller.set_cookie("middle_auth_token", "reader")
+    assert caller.get(path).status_code == 200
+    assert caller.get(f"{path}?middle_auth_token=nobody").status_code == 401
+    assert caller.get(f"{path}?middle_auth_token=nobody", headers={"Authorization": "Bearer reader"}).status_code == 200
+
+
+def test_the_words_that_clients_look_for(caller: FlaskClient) -> None:
+    nobody = caller.get(f"{STACK}/versions")
+    assert nobody.json["error"] == "no_token" and nobody.headers["WWW-Authenticate"].startswith('Bearer realm="http')
+    denied = caller.get(f"{STACK}/versions", headers={"Authorization": "Bearer stranger"})
+    assert denied.json["error"] == "missing_permission"
+    assert denied.json["data"] == {"required_permission": "view", "auth_dataset": "dataset"}
+    odd = caller.get(f"{STACK}/versions", headers={"Authorization": "Basic x"})
+    assert odd.status_code == 400 and odd.json["error"] == "bad_auth_header"
