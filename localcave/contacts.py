@@ -76,14 +76,26 @@ def survey(volume: Volume, ids: Ids, objects: Ids, chunk: int) -> npt.NDArray[np
     """Return (m, 3): rows of touching supervoxels of different objects, and how many voxel faces they share."""
     index = SupervoxelIndex.searching(ids)
     found = [np.empty((0, 3), np.int64)]
+    behind: dict[tuple[int, ...], Ids] = {}  # the last plane along an axis of chunks whose next one is yet to come
     for corner in itertools.product(*(range(0, size, chunk) for size in volume.shape)):
-        low = np.array(corner)
-        block, _ = volume.box(low, low + chunk + 1)
-        pairs = index.rows(np.concatenate([_faces(block, axis, chunk) for axis in range(3)]).ravel()).reshape(-1, 2)
-        pairs = pairs[(pairs >= 0).all(axis=1)]
-        pairs = pairs[objects[pairs[:, 0]] != objects[pairs[:, 1]]]
-        found.append(counted(np.column_stack([np.sort(pairs, axis=1), np.ones(len(pairs), np.int64)])))
+        block, _ = volume.box(np.array(corner), np.array(corner) + chunk)
+        faces = [_faces(*(np.take(block, range(s, s + n - 1), a) for s in (0, 1))) for a, n in enumerate(block.shape)]
+        for axis in range(3):
+            before = behind.pop((axis, *(low - chunk * (along == axis) for along, low in enumerate(corner))), None)
+            if before is not None:
+                faces.append(_faces(before, np.take(block, [0], axis)))
+            behind[axis, *corner] = np.take(block, [-1], axis)
+        found.append(_foreign(index.rows(np.concatenate(faces).ravel()).reshape(-1, 2), objects))
     return counted(np.concatenate(found))
+
+
+def _foreign(pairs: Rows, objects: Ids) -> npt.NDArray[np.int64]:
+    """Return the pairs of different objects, the smaller row first, each once and with its count."""
+    pairs = pairs[(pairs >= 0).all(axis=1)]
+    pairs = pairs[objects[pairs[:, 0]] != objects[pairs[:, 1]]]
+    low, high = np.minimum(*pairs.T), np.maximum(*pairs.T)
+    keys, counts = np.unique(low * len(objects) + high, return_counts=True)
+    return np.column_stack([keys // len(objects), keys % len(objects), counts])
 
 
 def counted(pairs: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
@@ -97,10 +109,7 @@ def counted(pairs: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     return np.column_stack([pairs[starts, :2], np.add.reduceat(pairs[:, 2], starts)])
 
 
-def _faces(block: Ids, axis: int, chunk: int) -> Ids:
-    """Return the (n, 2) ids on both sides of the faces along an axis whose lower side lies in the chunk."""
-    inner = block[tuple(slice(None) if along == axis else slice(chunk) for along in range(3))]
-    length = inner.shape[axis]
-    low, high = np.take(inner, range(length - 1), axis), np.take(inner, range(1, length), axis)
+def _faces(low: Ids, high: Ids) -> Ids:
+    """Return the (n, 2) ids on both sides of the faces between two arrays that lie against each other."""
     apart = (low != high) & (low > 0) & (high > 0)
     return np.stack([low[apart], high[apart]], axis=1)

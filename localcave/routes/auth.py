@@ -20,6 +20,7 @@ PUBLIC = (
     "/info/api/versions",
     "/schema/",
     "/localcave/",
+    "/static/",
     f"/auth{API}/authorize",
 )
 
@@ -53,6 +54,8 @@ def guard() -> Response | None:
     view = current_app.view_functions.get(request.endpoint or "")
     if not users().required or view is None or request.method == "OPTIONS":
         return None
+    if _browser() and COOKIE in request.args and users().by_token(token()):
+        return _remembering()
     if request.path.startswith(PUBLIC):
         return None
     dataset = _dataset_of_path()
@@ -67,8 +70,6 @@ def _refusal(needed: str, dataset: str | None) -> Response | None:
     user = users().by_token(token())
     if user is None:
         return _challenge(401, "invalid_token" if token() else "no_token")
-    if _browser() and COOKIE in request.args:
-        return _remembering()
     if needed == "superadmin":
         return None if user.admin else Response("Requires superadmin privilege.", 403, mimetype="text/plain")
     if dataset is None or user.may(needed, dataset):

@@ -11,6 +11,9 @@ const table = () => `/segmentation/api/v1/table/${state.volume.table}`;
 async function ask(path, options) {
   const answer = await fetch(path, options);
   if (answer.ok) return answer;
+  if (answer.status === 401 && answer.headers.has("WWW-Authenticate")) {
+    location.assign(`/auth/api/v1/authorize?${new URLSearchParams({ redirect: location.href })}`);
+  }
   const said = await answer.json().catch(() => ({}));
   throw new Error(said.message || said.error || `status ${answer.status}`);
 }

@@ -155,6 +155,9 @@ def test_browsers_are_led_to_a_form_and_back(server: Server) -> None:
     back = ask(server, "GET", f"{path}?middle_auth_token=viewer&x=1", None, headers=page)
     assert (back.status_code, back.headers["Location"]) == (302, f"{server.url}{path}?x=1")
     assert "HttpOnly" in back.headers["Set-Cookie"]
+    seen = ask(server, "GET", "/localcave/view?middle_auth_token=viewer", None, headers=page)
+    assert (seen.status_code, seen.headers["Location"]) == (302, f"{server.url}/localcave/view")
+    assert ask(server, "GET", "/static/view.js", None).status_code == 200
     program = ask(server, "GET", path, None, headers={**page, "X-Requested-With": "fetch"})
     assert program.status_code == 401
 

@@ -207,7 +207,7 @@ def test_killed_between_or_in_edits_nothing_acknowledged_is_lost(start: Starter,
     server = start(tmp_path)
     server.admin("POST", "worlds", {"folder": str(world), "datastack": "small"})
     server.call("POST", f"{TABLE}/merge", json=next(points))  # the first one looks for contacts, which takes a while
-    for round_number in range(4):
+    for round_number in range(3):
         killer = threading.Timer(0.3 + 0.11 * round_number, server.process.send_signal, [signal.SIGKILL])
         killer.start()
         try:

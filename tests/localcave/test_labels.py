@@ -15,8 +15,10 @@ from click.testing import CliRunner
 from scipy import ndimage
 
 from localcave.__main__ import main
+from localcave.contacts import survey
 from localcave.making.labels import Cut, make, read
 from localcave.times import to_datetime
+from localcave.volume import Volume
 
 from .conftest import Server, Starter
 from .test_world import volume_of
@@ -79,6 +81,18 @@ def test_a_label_volume_becomes_a_world(tmp_path: Path, block: int | None, join:
         assert figures.objects == 4
     else:
         assert figures.objects == sum(ndimage.label(labels == one)[1] for one in np.unique(labels) if one)
+
+
+def test_contacts_looked_for_in_the_volume_are_those_of_the_labels(tmp_path: Path) -> None:
+    labels = labels_of(4)
+    make(labels, tmp_path / "w", Cut((16, 16, 40), BIRTH, chunk=32))
+    graph = tmp_path / "w/graph"
+    ids, objects = np.load(graph / "supervoxels.npy"), np.load(graph / "initial_object.npy")
+    found = survey(Volume(tmp_path / "w/segmentation", labels.shape), ids, objects, 32)
+    expected = np.load(graph / "contacts.npy")
+    assert ids[found[:, :2]].tolist() == expected[:, :2].tolist()
+    assert found[:, 2].tolist() == expected[:, 2].tolist()
+    assert len(found) > 10
 
 
 def test_such_a_world_is_served_and_edited(start: Starter, tmp_path: Path) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
+import subprocess
+import sys
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -17,6 +19,7 @@ from scipy import ndimage
 from localcave.__main__ import main
 from localcave.world import make
 
+from .conftest import ROOT
 from .replay import objects_at, same_partition
 
 
@@ -161,3 +164,18 @@ def test_sizes_that_are_no_power_of_two_chunks(tmp_path: Path, size: int) -> Non
     volume = volume_of(tmp_path / "w")
     assert volume.shape == (size,) * 3
     assert np.unique(volume).tolist() == [0, *np.load(tmp_path / "w/graph/supervoxels.npy").tolist()]
+
+
+def test_a_world_is_made_in_little_memory(tmp_path: Path) -> None:
+    """Twice the size needs eight times the voxels, but not eight times the memory."""
+    script = (
+        "import resource, sys; from pathlib import Path; from localcave.world import make;"
+        "make(Path(sys.argv[1]), seed=1, size=int(sys.argv[2]), synapses=100);"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10)"
+    )
+    peaks = {}
+    for size in (64, 256):
+        command = [sys.executable, "-c", script, str(tmp_path / str(size)), str(size)]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+        peaks[size] = int(done.stdout)
+    assert peaks[256] - peaks[64] < 150  # megabytes; all arrays of that size as a whole took 300
