@@ -6,7 +6,7 @@ its contact area.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -59,6 +59,9 @@ class EdgeTable:
         self._active = Growing(np.ones(len(base.areas), np.bool_))
         self._later: dict[int, list[int]] = {}
         self._off: dict[int, set[int]] = {}  # cut edges by each of their ends
+
+    def __len__(self) -> int:
+        return len(self._first)
 
     def ends(self, numbers: Rows) -> Edges:
         """Return the (k, 2) supervoxel rows of edges."""
@@ -136,6 +139,22 @@ class EdgeTable:
         self._areas.extend(change.areas[fresh])
         self._active.extend(np.ones(len(numbers), np.bool_))
 
+    def replay(self, changes: Sequence[EdgeChange]) -> None:
+        """Make many changes that follow one another, as one: of each edge only its last change counts."""
+        added = np.concatenate([NO_EDGES, *(change.added for change in changes)])
+        removed = np.concatenate([NO_EDGES, *(change.removed for change in changes)])
+        areas = np.concatenate([NO_AREAS, *(change.areas for change in changes)])
+        on_at = np.repeat(np.arange(len(changes)), [len(change.added) for change in changes])
+        off_at = np.repeat(np.arange(len(changes)), [len(change.removed) for change in changes])
+        _, first = np.unique(_keys(added), return_index=True)
+        # Everything that was ever added comes in first, with the area it had then.
+        first = np.sort(first)
+        self.switch(EdgeChange(added[first], NO_EDGES, areas[first]))
+        last_on = dict(zip(_keys(added).tolist(), on_at.tolist(), strict=True))
+        last_off = dict(zip(_keys(removed).tolist(), off_at.tolist(), strict=True))
+        gone = [key for key, at in last_off.items() if at > last_on.get(key, -1)]
+        self.switch(EdgeChange.of(removed=_pairs(np.array(gone, np.int64))))
+
     def meeting_chunks(self, pairs: Edges) -> npt.NDArray[np.uint64]:
         """Return the chunk prefix in which each pair of supervoxels first meets."""
         return self._layout.meeting_chunks(self._ids[pairs[:, 0]], self._ids[pairs[:, 1]])
@@ -157,3 +176,7 @@ class EdgeTable:
 
 def _keys(pairs: Edges) -> npt.NDArray[np.int64]:
     return (pairs[:, 0].astype(np.int64) << 32) | pairs[:, 1]
+
+
+def _pairs(keys: npt.NDArray[np.int64]) -> Edges:
+    return np.stack([keys >> 32, keys & 0xFFFFFFFF], axis=1).astype(np.int32)

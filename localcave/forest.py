@@ -92,9 +92,9 @@ class Forest:
                 made.extend(nodes)
         return Rewiring(tuple(made), chain[layers == self._layout.layers], loose)
 
-    def adopt(self, nodes: Sequence[NewNode], change: EdgeChange) -> None:
-        """Take in what an earlier run has made of a change."""
-        self.edges.switch(change)
+    def adopt(self, nodes: Sequence[NewNode], changes: Sequence[EdgeChange]) -> None:
+        """Take in changes that an earlier run has made, and the nodes that came of them, both in their order."""
+        self.edges.replay(changes)
         self.tree.append([node.id for node in nodes], [node.children for node in nodes])
 
     @contextmanager

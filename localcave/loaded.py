@@ -69,8 +69,13 @@ class Loaded:
     def go_on(self, until: str | None, *, force: bool, delay_ms: int = 0) -> int:
         """Apply the world's edits that were not applied yet, up to and with a moment, and return how many."""
         until_ms = None if until is None else times.from_iso(until)
-        coming = self.world.edits(self.graph.world_edits, until_ms)
-        return len(self.graph.edit(worldedits.steps(coming, recorded=True), force=force, delay_ms=delay_ms))
+
+        def rest() -> int:
+            coming = self.world.edits(self.graph.world_edits, until_ms)
+            return len(self.graph.edit(worldedits.steps(coming, recorded=True), force=force, delay_ms=delay_ms))
+
+        # Nobody else may go on between the count of what was applied and what follows it.
+        return self.graph.present(lambda _: rest())
 
     def apply(self, given: Sequence[WorldEdit], *, force: bool, delay_ms: int = 0) -> int:
         """Apply edits that are not of the world's history, and return how many."""

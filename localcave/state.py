@@ -87,10 +87,7 @@ class State:
 
     def change(self, operation: Operation) -> EdgeChange:
         """Return an operation's edges by row."""
-        flat = np.array((*operation.added, *operation.removed), np.uint64)
-        pairs = self.supervoxels.rows(flat).reshape(-1, 2).astype(np.int32)
-        count = len(operation.added) // 2
-        return EdgeChange(pairs[:count], pairs[count:], np.array(operation.areas, np.int32))
+        return self._changes([operation])[0]
 
     def last_time(self) -> int:
         """Return the moment of the newest edit, or the birth."""
@@ -121,12 +118,23 @@ class State:
         self.view: View = self.history.view()
 
     def _replay(self, journal: Journal, minter: Minter) -> None:
-        made: list[int] = []
-        for entry in journal.entries():
-            self.forest.adopt(entry.nodes, self.change(entry.operation))
-            made.extend(node.id for node in entry.nodes)
+        entries = list(journal.entries())
+        nodes = [node for entry in entries for node in entry.nodes]
+        self.forest.adopt(nodes, self._changes([entry.operation for entry in entries]))
+        for entry in entries:
             self.enlist(Pending(entry, np.array(self._old_rows(entry.operation.old_roots), np.int64)))
-        minter.observe(np.array(made, np.uint64))
+        minter.observe(np.array([node.id for node in nodes], np.uint64))
+
+    def _changes(self, operations: Sequence[Operation]) -> list[EdgeChange]:
+        """Return the edges of operations by row, all looked up at once."""
+        flat = [end for op in operations for end in (*op.added, *op.removed)]
+        pairs = self.supervoxels.rows(np.array(flat, np.uint64)).reshape(-1, 2).astype(np.int32)
+        found, place = [], 0
+        for op in operations:
+            middle, end = place + len(op.added) // 2, place + (len(op.added) + len(op.removed)) // 2
+            found.append(EdgeChange(pairs[place:middle], pairs[middle:end], np.array(op.areas, np.int32)))
+            place = end
+        return found
 
     def _old_rows(self, roots: Sequence[int]) -> list[int]:
         return [self.row_of[root] for root in roots]

@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -163,6 +164,14 @@ def test_worlds_are_refused_with_the_reason(store: Store, world: Path, tmp_path:
     with pytest.raises(BadRequest, match=r"edges\.npy"):
         store.load(str(other), "other")
     assert [loaded.datastack for loaded in store] == ["small"]
+
+
+def test_many_who_let_the_history_go_on_apply_each_edit_once(store: Store, world: Path) -> None:
+    loaded = store.load(str(world), "small")
+    with ThreadPoolExecutor(4) as pool:
+        counts = list(pool.map(lambda _: loaded.go_on(None, force=False), range(4)))
+    assert sorted(counts) == [0, 0, 0, len(edit_times(world))]
+    assert agree(loaded, BIRTH + timedelta(days=61))
 
 
 def test_table_of_a_moment_answers_as_the_climb_does(store: Store, world: Path) -> None:

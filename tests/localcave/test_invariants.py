@@ -24,6 +24,7 @@ from localcave.lineage import Lineage
 from localcave.loaded import Loaded
 from localcave.queries import RootQuestion
 from localcave.randomedits import steps
+from localcave.state import State
 from localcave.worldfile import open_world
 
 from .conftest import Server, Starter
@@ -91,6 +92,17 @@ class Run:
     def roots(self, at_ms: int) -> np.ndarray:
         return self.loaded.queries.roots(self.ids, RootQuestion(at_ms))
 
+    def edges(self) -> dict[tuple[int, int], tuple[bool, int]]:
+        """Return every edge that ever was: whether it holds now, and its area."""
+
+        def look(state: State) -> dict[tuple[int, int], tuple[bool, int]]:
+            table = state.forest.edges
+            every = np.arange(len(table))
+            known = zip(table.active(every).tolist(), table.areas(every).tolist(), strict=True)
+            return dict(zip(map(tuple, table.ends(every).tolist()), known, strict=True))
+
+        return self.loaded.graph.present(look)
+
     def check_moments(self) -> None:
         for at, labels in self.recorded:
             assert same_partition(self.roots(at), np.array(labels)), at
@@ -144,11 +156,14 @@ def test_every_recorded_moment_equals_the_replay(world: Path, built: Path, seeds
     run.check_leaves()
     run.check_ids()
     run.check_lineage()
-    before = run.roots(loaded.graph.birth_ms + 10**12)
+    before, edges = run.roots(loaded.graph.birth_ms + 10**12), run.edges()
     loaded.graph.close()
     run.loaded = again = Loaded.open("t", 1, opened, built, Clock())
     assert (run.roots(again.graph.birth_ms + 10**12) == before).all()
+    assert run.edges() == edges
+    run.edit(5, seed=seeds[0][0])
     run.check_moments()
+    run.check_leaves()
     again.graph.close()
 
 
