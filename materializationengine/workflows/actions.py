@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..domain.plan import UnitSpec, from_json, to_json
-from ..steps import bad_roots, bulk_load, dummy, freeze, ingest, missing_roots, update_roots
+from ..steps import bad_roots, bulk_load, dummy, freeze, ingest, missing_roots, update_roots, views
 from ..steps.work import Report, Work
 
 PROCESS = "process"
@@ -45,6 +45,7 @@ ACTIONS: dict[str, Action] = {
     "freeze.copy": Action(freeze.Copy, freeze.copy, WORKFLOW),
     "freeze.index": Action(freeze.Index, freeze.index, WORKFLOW),
     "freeze.verify": Action(freeze.Verify, freeze.verify, WORKFLOW),
+    "views.build": Action(views.Build, views.build, WORKFLOW),
     "freeze.publish": Action(freeze.Publish, freeze.publish, WORKFLOW),
     "dummy.wait": Action(dummy.Wait, dummy.wait, PROCESS),
 }
