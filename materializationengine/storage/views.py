@@ -100,7 +100,22 @@ def find(connection: Connection, datastack: Datastack, name: str) -> View:
 def definitions(connection: Connection, datastack: str) -> tuple[View, ...]:
     """The views of a datastack that we can build, in the order in which they were made."""
     rows = connection.rows(sql("views", "definitions"), datastack)
-    return tuple(View(*row[:7], resolution=(row[7], row[8], row[9])) for row in rows)
+    return tuple(_view(*row) for row in rows)
+
+
+def _view(
+    name: str,
+    datastack: str,
+    definition: str,
+    description: str,
+    materialized: bool,
+    live: bool,
+    notice: str | None,
+    x: float,
+    y: float,
+    z: float,
+) -> View:
+    return View(name, datastack, definition, description, materialized, live, notice, (x, y, z))
 
 
 def _of_name(connection: Connection, datastack: Datastack, name: str) -> View | None:
@@ -122,7 +137,7 @@ def drop_relation(connection: Connection, name: str) -> None:
 def live_body(connection: Connection, datastack: Datastack, definition: str) -> str:
     """The definition over the rows that are current in the live database."""
     tables = table_plans(connection, datastack)
-    made = {table.segmentation for table in tables if table.segmentation and _exists(connection, table.segmentation)}
+    made = {table.segmentation for table in tables if _exists(connection, table.segmentation)}
     return over_split(definition, tables, made, current_only=True)
 
 
@@ -137,13 +152,13 @@ def over_split(definition: str, tables: Sequence[TablePlan], made: set[str | Non
         f"{quote(table.name)} AS NOT MATERIALIZED ({_flat_select(table, table.segmentation in made, current_only)})"
         for table in named
     )
-    # The inner SELECT may have a WITH of its own, so it stands in parentheses.
-    return f"{'WITH ' + flat if flat else ''} SELECT * FROM ({clean}) AS defined"
+    # The inner SELECT may have a WITH of its own, so it stands in parentheses; a comment may end it.
+    return f"{'WITH ' + flat if flat else ''} SELECT * FROM ({clean}\n) AS defined"
 
 
 def over_merged(definition: str) -> str:
     """The definition as it is, held to be one SELECT."""
-    return f"SELECT * FROM ({definition.strip().rstrip(';')}) AS defined"
+    return f"SELECT * FROM ({definition.strip().rstrip(';')}\n) AS defined"
 
 
 def _flat_select(table: TablePlan, has_ids: bool, current_only: bool) -> str:
@@ -162,8 +177,8 @@ def _expression(column: Column, has_ids: bool) -> str:
     return f"s.{quote(column.name)}" if has_ids else f"NULL::{column.type.value}"
 
 
-def _exists(connection: Connection, table: str) -> bool:
-    return bool(connection.value("SELECT to_regclass($1) IS NOT NULL", qualified(table)))
+def _exists(connection: Connection, table: str | None) -> bool:
+    return table is not None and bool(connection.value("SELECT to_regclass($1) IS NOT NULL", qualified(table)))
 
 
 def _sentence(error: DriverError) -> str:
