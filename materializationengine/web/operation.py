@@ -7,7 +7,7 @@ from typing import Any
 
 from flask import Response, jsonify
 
-from ..domain.errors import ConfigurationError, UnknownVersion
+from ..domain.errors import BadRequest, UnknownVersion
 from ..domain.names import segmentation_table
 from ..domain.plan import RunStatus
 from ..domain.schemas import Column, SqlType, schema
@@ -148,7 +148,7 @@ def dump_csv_table(datastack: str, version: int, table: str) -> Response:
     """Write a table of a version, -1 for the newest, into the folder of MATERIALIZATION_DUMP_FOLDER."""
     folder = parts().settings.dump_folder
     if not folder:
-        raise ConfigurationError("MATERIALIZATION_DUMP_FOLDER names no folder to write to")
+        raise BadRequest("this service dumps no tables: MATERIALIZATION_DUMP_FOLDER names no folder to write to")
     stack = parts().datastack(datastack)
     session = live_session(stack.aligned_volume)
     number = _newest(session, datastack) if version == -1 else version

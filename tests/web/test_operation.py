@@ -73,7 +73,7 @@ def test_a_volume_and_what_it_holds(client: FlaskClient) -> None:
 def test_a_table_is_dumped_once(client: FlaskClient) -> None:
     first = client.post(f"{DUMP}/1/table_name/nuclei/").json
     assert first["message"] == "written", first
-    header = next(csv.reader(Path(first["header_path"]).open()))
+    (header,) = csv.reader(Path(first["header_path"]).read_text().splitlines())
     with gzip.open(first["csv_path"], "rt") as text:
         rows = list(csv.reader(text))
     assert header[0] == "id" and "pt_root_id" in header and all(len(row) == len(header) for row in rows)
@@ -88,4 +88,4 @@ def test_without_a_folder_nothing_is_dumped(settings: Settings) -> None:
     app = create_app(settings)
     answer = app.test_client().post(f"{DUMP}/1/table_name/nuclei/")
     parts(app).close()
-    assert 400 <= answer.status_code < 500 and "MATERIALIZATION_DUMP_FOLDER" in answer.json["message"]
+    assert answer.status_code == 400 and "MATERIALIZATION_DUMP_FOLDER" in answer.json["message"]
