@@ -12,6 +12,7 @@ from ..config import Settings
 from ..kernel.urls import normalize
 from . import annotations as annotation_service
 from . import errors, health, hooks, materialize, neighbors, operation, queries, runs, versions
+from .arguments import MATERIALIZE
 from .extensions import db
 from .parts import KEY, Parts
 
@@ -56,3 +57,6 @@ def _open_doors(app: Flask) -> None:
     for room in (versions, queries, annotation_service, runs, materialize, operation):
         api.register_blueprint(room.blueprint)
     api.register_blueprint(versions.service)
+    # Clients of either generation find the triggers under their own path.
+    for room in (materialize, operation):
+        api.register_blueprint(room.blueprint, url_prefix=f"{MATERIALIZE}/v3", name=f"{room.blueprint.name}_v3")

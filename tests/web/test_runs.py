@@ -67,6 +67,11 @@ UPLOAD = {"schema": "synapse", "mapping": {"ids": "id", "sv": ["a", "b"]}}
             RunRequest(RunKind.LOOKUP_SVID, DS, table="nuclei", annotation_ids=[1, 2**62 + 1]),
         ),
         (f"{RUN}/lookup_svid/datastack/{DS}/nuclei", {}, RunRequest(RunKind.LOOKUP_SVID, DS, table="nuclei")),
+        (
+            f"{V3}/materialize/run/lookup_root_ids/datastack/{DS}",
+            None,
+            RunRequest(RunKind.DENSE_MISSING_ROOTS, DS),
+        ),
         (f"{RUN}/lookup_root_ids/datastack/{DS}", None, RunRequest(RunKind.DENSE_MISSING_ROOTS, DS)),
         (
             f"{RUN}/sparse_lookup_root_ids/datastack/{DS}/table/nuclei",
