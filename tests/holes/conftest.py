@@ -132,9 +132,11 @@ class Lab:
         known = bool((supervoxels != -1).all() and (roots != -1).all())
         return known and same_partition(roots, self.oracle.objects_of(supervoxels, at))
 
-    def edit_times(self) -> list[datetime]:
-        lines = (self.world / "graph/edits.jsonl").read_text().splitlines()
-        return [datetime.fromisoformat(json.loads(line)["timestamp"]) for line in lines]
+
+def edit_times(world: Path) -> list[datetime]:
+    """When the edits of a world's history were made, in order."""
+    lines = (world / "graph/edits.jsonl").read_text().splitlines()
+    return [datetime.fromisoformat(json.loads(line)["timestamp"]) for line in lines]
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -21,7 +22,8 @@ from materializationengine.kernel.columns import DriverError
 from materializationengine.storage import annotation_catalog, annotations, janitor, views
 from materializationengine.workflows.execute import run_unit
 from materializationengine.workflows.requests import UploadRequest
-from tests.holes.conftest import BIRTH, TABLE, Lab, day
+from tests.harness import Engine
+from tests.holes.conftest import BIRTH, TABLE, Lab, day, edit_times, open_lab
 
 ROWS = 40
 
@@ -261,20 +263,28 @@ def test_hole_18_foreign_keys_are_dropped_on_the_way_and_never_come_back(lab: La
     assert tags == [(TABLE,)]
 
 
-def test_hole_19_an_edit_that_becomes_visible_late_is_never_asked_for_again(lab: Lab) -> None:
-    """An edit shortly before the update's moment is hidden while the update runs; the next window overlaps it."""
-    lab.engine.services.settings = replace(lab.engine.services.settings, delta_margin=600.0)
+def test_hole_19_an_edit_that_becomes_visible_late_is_never_asked_for_again(
+    engine: Engine, small_world: Path, datastack: str
+) -> None:
+    """An edit shows itself after an update of a later moment; the next window reaches back to it."""
+    delay, edit, after = 12.0, *edit_times(small_world)[4:6]
+    engine.load(small_world, datastack, edit - timedelta(seconds=1))
+    lab = open_lab(engine, small_world, datastack)
+    lab.with_settings(delta_margin=600.0)
     lab.post(1000)
-    edits = lab.edit_times()
-    lab.run(RunKind.UPDATE_DATABASE, as_of=edits[0] - timedelta(seconds=1))
-    for hidden in edits[: len(edits) // 3 : max(1, len(edits) // 18)]:
-        lab.engine.neighbors.faults(visibility_delay_s=(moments.now() - hidden).total_seconds() + 1, datastack=lab.name)
-        try:
-            lab.run(RunKind.UPDATE_ROOTS, as_of=hidden + timedelta(seconds=60))
-        finally:
-            lab.engine.neighbors.mend()
-    lab.run(RunKind.UPDATE_ROOTS, as_of=edits[len(edits) // 2])
-    assert lab.true_at(lab.live(), edits[len(edits) // 2])
+    lab.run(RunKind.UPDATE_DATABASE, as_of=edit - timedelta(seconds=1))
+    engine.neighbors.faults(visibility_delay_s=delay, datastack=datastack)
+    engine.edit(datastack, edit)
+    shown = time.monotonic() + delay + 1
+    try:
+        lab.run(RunKind.UPDATE_ROOTS, as_of=edit + timedelta(seconds=60))
+        assert lab.true_at(lab.live(), edit - timedelta(seconds=1))
+    finally:
+        engine.neighbors.mend()
+    time.sleep(max(0, shown - time.monotonic()))
+    assert after > edit + timedelta(seconds=120)
+    lab.run(RunKind.UPDATE_ROOTS, as_of=edit + timedelta(seconds=120))
+    assert lab.true_at(lab.live(), edit) and not lab.true_at(lab.live(), edit - timedelta(seconds=1))
 
 
 def test_hole_20_a_freeze_ends_the_sessions_of_everybody_in_the_live_database(lab: Lab) -> None:
@@ -408,7 +418,7 @@ def test_trap_is_latest_disagrees_with_roots_at_an_edits_own_millisecond(lab: La
     lab.post(2 * ROWS)
     lab.do(f"UPDATE {TABLE} SET created = '2026-01-01'")
     lab.do("UPDATE annotation_table_metadata SET created = '2026-01-01'")
-    for moment in lab.edit_times()[3:6]:
+    for moment in edit_times(lab.world)[3:6]:
         record = lab.run(RunKind.COMPLETE, as_of=moment)
         rows = lab.frozen(record)
         assert rows.num_rows == 2 * ROWS and lab.true_at(rows, moment)
