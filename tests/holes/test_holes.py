@@ -20,6 +20,7 @@ from materializationengine.domain.ports import Datastacks
 from materializationengine.kernel import moments
 from materializationengine.kernel.columns import DriverError
 from materializationengine.storage import annotation_catalog, annotations, janitor, views
+from materializationengine.storage.root_history import roots_at
 from materializationengine.workflows.execute import run_unit
 from materializationengine.workflows.requests import UploadRequest
 from tests.harness import Engine
@@ -285,6 +286,13 @@ def test_hole_19_an_edit_that_becomes_visible_late_is_never_asked_for_again(
     assert after > edit + timedelta(seconds=120)
     lab.run(RunKind.UPDATE_ROOTS, as_of=edit + timedelta(seconds=120))
     assert lab.true_at(lab.live(), edit) and not lab.true_at(lab.live(), edit - timedelta(seconds=1))
+    # What the update in between saw, and wrote down, is not remembered as the truth.
+    supervoxels = np.unique(lab.live()["pre_pt_supervoxel_id"].to_numpy())
+    between = edit + timedelta(seconds=30)
+    with engine.services.cluster.connect(lab.database) as connection:
+        found = roots_at(connection, f"{datastack}_pcg", supervoxels, between)
+    truth = engine.services.graph(engine.services.datastacks.get(datastack)).roots(supervoxels, between)
+    assert found.resolved.any() and (found.roots == truth.roots)[found.resolved].all()
 
 
 def test_hole_20_a_freeze_ends_the_sessions_of_everybody_in_the_live_database(lab: Lab) -> None:

@@ -50,12 +50,17 @@ SELECT s.id, {patched} FROM {segmentation} s {joins} WHERE {changed}
 
 -- note_replaced --
 -- The root that is replaced was last seen true at the table's mark before this run, and held since it came to be.
+-- An edit that became visible late shows by a new root that is older than that mark: what was seen since was wrong.
 INSERT INTO matengine.root_history AS h (pcg_table, supervoxel, root, first_seen, last_seen)
-SELECT DISTINCT $1, s.{supervoxel}, s.{root}, least(b.born, $2::timestamp), $2::timestamp
-FROM {segmentation} s JOIN pg_temp.patch p ON p.id = s.id LEFT JOIN {born} b ON b.root = s.{root}
+SELECT DISTINCT $1, s.{supervoxel}, s.{root}, least(b.born, $2::timestamp),
+       least($2::timestamp, next.born - interval '1 microsecond')
+FROM {segmentation} s JOIN pg_temp.patch p ON p.id = s.id
+LEFT JOIN {born} b ON b.root = s.{root} LEFT JOIN {born} next ON next.root = p.{root}
 WHERE s.{root} IS NOT NULL AND p.{root} IS DISTINCT FROM s.{root} AND s.{supervoxel} <> 0
 ON CONFLICT (pcg_table, supervoxel, root) DO UPDATE
-SET last_seen = greatest(h.last_seen, excluded.last_seen), first_seen = least(h.first_seen, excluded.first_seen)
+SET first_seen = least(h.first_seen, excluded.first_seen),
+    last_seen = CASE WHEN excluded.last_seen < $2::timestamp THEN least(h.last_seen, excluded.last_seen)
+                     ELSE greatest(h.last_seen, excluded.last_seen) END
 
 -- note_written --
 INSERT INTO matengine.root_history AS h (pcg_table, supervoxel, root, first_seen, last_seen)
