@@ -22,18 +22,24 @@ FILES = {
     "materialize_workflow.svg": ("Create frozen database", RunKind.FREEZE),
     "linked_workflows.svg": ("Complete workflow", RunKind.COMPLETE),
     "dummy_workflow.svg": ("Dummy workflow", RunKind.DUMMY),
+    "update_database_workflow.svg": ("Update database", RunKind.UPDATE_DATABASE),
+    "lookup_svid_workflow.svg": ("Look up supervoxels", RunKind.LOOKUP_SVID),
+    "sparse_missing_roots_workflow.svg": ("Sparse missing root ids", RunKind.SPARSE_MISSING_ROOTS),
+    "dense_missing_roots_workflow.svg": ("Dense missing root ids", RunKind.DENSE_MISSING_ROOTS),
+    "remove_bad_roots_workflow.svg": ("Remove bad root ids", RunKind.REMOVE_BAD_ROOTS),
 }
 """File name of each picture, its title and the run it shows; the first five names are those of CAVE's manual."""
+
+
+JOINED = {RunKind.COMPLETE, RunKind.UPDATE_DATABASE, RunKind.LOOKUP_SVID}
+"""Runs made of steps that belong to other workflows, whose titles they show."""
 
 
 def draw_all() -> dict[str, str]:
     """File name and SVG of each diagram."""
     known = {plan.kind: plan for plan in plans()}
     groups = {
-        prefix: title
-        for title, kind in FILES.values()
-        if kind is not RunKind.COMPLETE
-        for prefix in _prefixes(known[kind])
+        prefix: title for title, kind in FILES.values() if kind not in JOINED for prefix in _prefixes(known[kind])
     }
     return {name: draw(title, list(_bands(known[kind], groups))) for name, (title, kind) in FILES.items()}
 

@@ -22,6 +22,10 @@ from materializationengine.workflows import (
     create_frozen_database,
     dummy_workflow,
     ingest_new_annotations,
+    lookup_svid,
+    missing_roots,
+    remove_bad_roots,
+    update_database,
     update_root_ids,
 )
 from materializationengine.workflows.requests import RunRequest, UploadRequest
@@ -60,6 +64,14 @@ def plans() -> Iterator[Plan]:
     yield create_frozen_database.plan(paper, STACK, RunRequest(RunKind.FREEZE), NOW, NOW, 7)
     yield dummy_workflow.plan(RunRequest(RunKind.DUMMY))
     yield complete_workflow.plan(paper, STACK, RunRequest(RunKind.COMPLETE), NOW, NOW, 7)
+    yield update_database.plan(paper, STACK, RunRequest(RunKind.UPDATE_DATABASE), NOW)
+    some = RunRequest(RunKind.LOOKUP_SVID, table="synapses", annotation_ids=(17, 18, 19))
+    yield lookup_svid.plan(paper, STACK, some, NOW)
+    sparse = RunRequest(RunKind.SPARSE_MISSING_ROOTS, table="synapses")
+    yield missing_roots.sparse_plan(paper, STACK, sparse, NOW)
+    yield missing_roots.dense_plan(paper, STACK, RunRequest(RunKind.DENSE_MISSING_ROOTS), NOW)
+    bad = RunRequest(RunKind.REMOVE_BAD_ROOTS, table="synapses", bad_roots=(1,))
+    yield remove_bad_roots.plan(paper, STACK, bad, NOW)
 
 
 def _upload(paper: PaperDatabase) -> Plan:

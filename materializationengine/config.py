@@ -87,6 +87,9 @@ class Settings:
     resend: float = _setting(
         "MATERIALIZATION_RESEND", 30.0, "seconds after which a message without effect is sent again; doubles"
     )
+    dump_folder: str = _setting(
+        "MATERIALIZATION_DUMP_FOLDER", "", "folder to which tables of versions are dumped as CSV"
+    )
     log_level: str = _setting("LOGGING_LEVEL", "INFO", "least severe log line that is written")
 
     @classmethod

@@ -15,6 +15,7 @@ from .demo import demo
 from .run import run
 from .runs import runs
 from .versions import versions
+from .view import view
 from .world import world
 
 
@@ -46,3 +47,4 @@ main.add_command(world)
 main.add_command(run)
 main.add_command(runs)
 main.add_command(versions)
+main.add_command(view)

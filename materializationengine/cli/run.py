@@ -34,6 +34,11 @@ def _common(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
+_ids: Callable[..., Any] = click.option(
+    "--id", "ids", multiple=True, type=int, help="Only the annotation of this id; may be repeated."
+)
+
+
 @click.group()
 def run() -> None:
     """Start a workflow."""
@@ -121,10 +126,49 @@ def _resolution(text: str | None) -> Resolution | None:
 @run.command()
 @click.argument("datastack")
 @click.argument("table", required=False)
+@_ids
 @_common
-def ingest(datastack: str, table: str | None, **common: Any) -> None:
+def ingest(datastack: str, table: str | None, ids: tuple[int, ...], **common: Any) -> None:
     """Look up the supervoxels and roots of new annotations."""
-    _start(RunRequest(RunKind.INGEST, datastack, table=table), **common)
+    _start(RunRequest(RunKind.INGEST, datastack, table=table, annotation_ids=ids or None), **common)
+
+
+@run.command("lookup-svid")
+@click.argument("datastack")
+@click.argument("table")
+@_ids
+@_common
+def lookup_svid(datastack: str, table: str, ids: tuple[int, ...], **common: Any) -> None:
+    """Look up the supervoxels of new annotations of TABLE; their roots follow with the next ingest or update."""
+    _start(RunRequest(RunKind.LOOKUP_SVID, datastack, table=table, annotation_ids=ids or None), **common)
+
+
+@run.command("sparse-missing-roots")
+@click.argument("datastack")
+@click.argument("table")
+@_common
+def sparse_missing_roots(datastack: str, table: str, **common: Any) -> None:
+    """Look up missing roots of TABLE, where few rows lack one."""
+    _start(RunRequest(RunKind.SPARSE_MISSING_ROOTS, datastack, table=table), **common)
+
+
+@run.command("dense-missing-roots")
+@click.argument("datastack")
+@click.argument("table", required=False)
+@_common
+def dense_missing_roots(datastack: str, table: str | None, **common: Any) -> None:
+    """Look up missing roots of every table, or of TABLE, where most rows lack one."""
+    _start(RunRequest(RunKind.DENSE_MISSING_ROOTS, datastack, table=table), **common)
+
+
+@run.command("remove-bad-roots")
+@click.argument("datastack")
+@click.argument("table")
+@click.argument("roots", nargs=-1, required=True, type=int)
+@_common
+def remove_bad_roots(datastack: str, table: str, roots: tuple[int, ...], **common: Any) -> None:
+    """Take ROOTS away from TABLE; the next ingest or update looks those rows up again."""
+    _start(RunRequest(RunKind.REMOVE_BAD_ROOTS, datastack, table=table, bad_roots=roots), **common)
 
 
 @run.command("update-roots")
@@ -134,6 +178,15 @@ def ingest(datastack: str, table: str | None, **common: Any) -> None:
 def update_roots(datastack: str, everything: bool, **common: Any) -> None:
     """Bring every root id to the run's moment."""
     _start(RunRequest(RunKind.UPDATE_ROOTS, datastack, everything=everything), **common)
+
+
+@run.command("update-database")
+@click.argument("datastack")
+@click.option("--all", "everything", is_flag=True, help="Ask every supervoxel, not only those whose root expired.")
+@_common
+def update_database(datastack: str, everything: bool, **common: Any) -> None:
+    """Ingest new annotations and update roots, in one run; no version is made."""
+    _start(RunRequest(RunKind.UPDATE_DATABASE, datastack, everything=everything), **common)
 
 
 @run.command()

@@ -24,6 +24,11 @@ class RunKind(StrEnum):
     UPDATE_ROOTS = "update-roots"
     FREEZE = "freeze"
     COMPLETE = "complete"
+    UPDATE_DATABASE = "update-database"
+    LOOKUP_SVID = "lookup-svid"
+    SPARSE_MISSING_ROOTS = "sparse-missing-roots"
+    DENSE_MISSING_ROOTS = "dense-missing-roots"
+    REMOVE_BAD_ROOTS = "remove-bad-roots"
     DUMMY = "dummy"
 
 
@@ -120,7 +125,7 @@ class Plan:
     @property
     def exclusive(self) -> bool:
         """Whether it may not run beside another such run on the same aligned volume."""
-        return self.kind in (RunKind.UPDATE_ROOTS, RunKind.FREEZE, RunKind.COMPLETE)
+        return self.kind in (RunKind.UPDATE_ROOTS, RunKind.FREEZE, RunKind.COMPLETE, RunKind.UPDATE_DATABASE)
 
     @property
     def moment(self) -> datetime:

@@ -76,6 +76,10 @@ class ChunkedGraph(Protocol):
         """Sorted distinct roots that an edit replaced in a window; a superset does no harm."""
         ...
 
+    def root_times(self, roots: Ids) -> tuple[datetime, ...]:
+        """When each root came to be. Raises GatewayRefused where the graph does not know one of them."""
+        ...
+
 
 class Segmentation(Protocol):
     """The segmentation's fixed half: position to supervoxel."""

@@ -163,9 +163,9 @@ def named_select(select: str, columns: tuple[Column, ...]) -> str:
 
 def _load_roots(source: psycopg2.extensions.connection, snapshot: Snapshot, copy: TableCopy, roots_of: RootsOf) -> str:
     tables = f"{qualified(copy.segmentation or '')} s JOIN {qualified(copy.annotation.name)} a ON a.id = s.id"
+    shown = visible("a", snapshot.moment, has_valid=copy.shape.has_valid)
     parts = " UNION ALL ".join(
-        f"SELECT s.{quote(point.supervoxel)} AS supervoxel FROM {tables} WHERE {visible('a', snapshot.moment)}"
-        for point in copy.shape.points
+        f"SELECT s.{quote(point.supervoxel)} AS supervoxel FROM {tables} WHERE {shown}" for point in copy.shape.points
     )
     supervoxels = read_bigints(source, sql("frozen", "distinct_supervoxels", parts=parts))
     with source.cursor() as cursor:

@@ -121,7 +121,7 @@ def _has_no_ids(source: Source) -> bool:
 def _base_conditions(plan: QueryPlan, as_of: datetime) -> Iterator[str]:
     for number, source in enumerate(plan.sources):
         if source.split:
-            yield visible(f"t{number}", literals.timestamp(as_of))
+            yield visible(f"t{number}", literals.timestamp(as_of), has_valid=has_valid(source))
         elif has_valid(source):
             # True of every row that we froze; versions made by CAVE may hold others.
             yield f"t{number}.{quote('valid')}"

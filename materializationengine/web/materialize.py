@@ -14,7 +14,7 @@ from .arguments import MATERIALIZE, Blueprint
 from .auth import check_write, needs, needs_admin, user
 from .extensions import live_session
 from .parts import parts
-from .run_payloads import TriggerOptions, UploadTrigger, upload_request
+from .run_payloads import BadRootsTrigger, IdsTrigger, TriggerOptions, UploadTrigger, upload_request
 from .runs import started
 
 blueprint = Blueprint("materialize", __name__, url_prefix=f"{MATERIALIZE}/v2", description="Triggers of workflows")
@@ -78,6 +78,50 @@ def complete_workflow(options: dict[str, Any], body: dict[str, Any], datastack: 
     return _start(RunKind.COMPLETE, datastack, options | body)
 
 
+@blueprint.route(f"{_RUN}/lookup_svid/datastack/<datastack>/<table>", methods=["POST"])
+@needs("edit")
+@blueprint.arguments(IdsTrigger)
+def lookup_svid(body: dict[str, Any], datastack: str, table: str) -> Started:
+    """Look up the supervoxels of new annotations, of the given ones or of all."""
+    catalog.find(live_session(parts().datastack(datastack).aligned_volume), table)
+    return _start(RunKind.LOOKUP_SVID, datastack, body, table)
+
+
+@blueprint.route(f"{_RUN}/lookup_root_ids/datastack/<datastack>", methods=["POST"])
+@needs_admin
+@blueprint.arguments(TriggerOptions, location="query")
+@blueprint.arguments(TriggerOptions)
+def lookup_root_ids(options: dict[str, Any], body: dict[str, Any], datastack: str) -> Started:
+    """Look up the missing roots of every table, most rows of which lack one."""
+    return _start(RunKind.DENSE_MISSING_ROOTS, datastack, options | body)
+
+
+@blueprint.route(f"{_RUN}/sparse_lookup_root_ids/datastack/<datastack>/table/<table>", methods=["POST"])
+@needs_admin
+@blueprint.arguments(TriggerOptions, location="query")
+@blueprint.arguments(TriggerOptions)
+def sparse_lookup_root_ids(options: dict[str, Any], body: dict[str, Any], datastack: str, table: str) -> Started:
+    """Look up the missing roots of one table, few rows of which lack one."""
+    return _start(RunKind.SPARSE_MISSING_ROOTS, datastack, options | body, table)
+
+
+@blueprint.route(f"{_RUN}/remove_bad_root_ids/datastack/<datastack>/table/<table>", methods=["POST"])
+@needs_admin
+@blueprint.arguments(BadRootsTrigger)
+def remove_bad_root_ids(body: dict[str, Any], datastack: str, table: str) -> Started:
+    """Take the given roots away from one table."""
+    return _start(RunKind.REMOVE_BAD_ROOTS, datastack, body, table)
+
+
+@blueprint.route(f"{_RUN}/update_database/datastack/<datastack>", methods=["POST"])
+@needs_admin
+@blueprint.arguments(TriggerOptions, location="query")
+@blueprint.arguments(TriggerOptions)
+def update_database(options: dict[str, Any], body: dict[str, Any], datastack: str) -> Started:
+    """Ingest new annotations, and bring the roots of every table to one moment."""
+    return _start(RunKind.UPDATE_DATABASE, datastack, options | body)
+
+
 @blueprint.route("/bulk_upload/upload/<datastack>/<table>/<segmentation_source>/<description>", methods=["POST"])
 @needs_admin
 @blueprint.arguments(UploadTrigger)
@@ -105,6 +149,8 @@ def _start(kind: RunKind, datastack: str, options: dict[str, Any], table: str | 
             expires_in_days=options.get("days_to_expire"),
             split=options.get("merge_tables") is False,
             everything=bool(options.get("lookup_all_root_ids")),
+            annotation_ids=options.get("annotation_ids"),
+            bad_roots=tuple(options.get("bad_roots") or ()),
             requested_by=str(user().id),
         )
     )

@@ -22,6 +22,18 @@ class Moment(fields.Field[datetime]):
             raise ValidationError("Must be a moment like 2026-01-31T12:00:00+00:00.") from error
 
 
+class Id(fields.Integer):
+    """A whole number that fits 64 bits; never a float, which may have lost digits."""
+
+    def __init__(self) -> None:
+        super().__init__(strict=True, validate=validate.Range(0, 2**63 - 1))
+
+    def _validated(self, value: Any) -> Any:
+        if isinstance(value, float):
+            raise self.make_error("invalid", input=value)
+        return super()._validated(value)
+
+
 class _Mapping(fields.Field[dict[str, Any]]):
     """`{file: column}` or `{file: [columns]}`."""
 
@@ -76,6 +88,8 @@ class RunBody(Schema):
     expires_in_days = fields.Integer(strict=True, validate=validate.Range(0, 100_000), allow_none=True)
     split = fields.Boolean(load_default=False)
     everything = fields.Boolean(load_default=False, metadata={"description": "look up all roots, expired or not"})
+    annotation_ids = fields.List(Id(), allow_none=True, metadata={"description": "only these rows of `table`"})
+    bad_roots = fields.List(Id(), load_default=list, metadata={"description": "roots to take away from `table`"})
     upload = fields.Nested(UploadBody, allow_none=True)
 
 
@@ -98,6 +112,18 @@ class TriggerOptions(Schema):
     days_to_expire = fields.Integer(validate=validate.Range(0, 100_000), allow_none=True)
     merge_tables = fields.Boolean(allow_none=True)
     lookup_all_root_ids = fields.Boolean(allow_none=True)
+
+
+class IdsTrigger(TriggerOptions):
+    """What the look-up of supervoxels takes; without ids it looks up all rows that lack one."""
+
+    annotation_ids = fields.List(Id(), load_default=None, allow_none=True)
+
+
+class BadRootsTrigger(TriggerOptions):
+    """What the removal of bad roots takes."""
+
+    bad_roots = fields.List(Id(), required=True, validate=validate.Length(min=1))
 
 
 class UploadTrigger(Schema):
@@ -128,6 +154,8 @@ def run_request(body: dict[str, Any], requested_by: str) -> RunRequest:
         expires_in_days=body.get("expires_in_days"),
         split=body["split"],
         everything=body["everything"],
+        annotation_ids=body.get("annotation_ids"),
+        bad_roots=tuple(body["bad_roots"]),
         requested_by=requested_by,
     )
 

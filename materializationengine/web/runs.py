@@ -45,8 +45,8 @@ def get_run(run_id: str) -> Response:
 @needs_login
 @blueprint.arguments(RunBody)
 def start_run(body: dict[str, Any]) -> tuple[Response, int]:
-    """Start a run. Ingesting one table takes the permission to edit, all else an administrator."""
-    if body["kind"] == RunKind.INGEST and body.get("table") and body.get("datastack"):
+    """Start a run. Look-ups of one table take the permission to edit, all else an administrator."""
+    if body["kind"] in (RunKind.INGEST, RunKind.LOOKUP_SVID) and body.get("table") and body.get("datastack"):
         parts().auth.require(token(), "edit", "datastack", body["datastack"])
     else:
         parts().auth.require_admin(token())

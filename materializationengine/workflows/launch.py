@@ -21,6 +21,10 @@ from . import (
     create_frozen_database,
     dummy_workflow,
     ingest_new_annotations,
+    lookup_svid,
+    missing_roots,
+    remove_bad_roots,
+    update_database,
     update_root_ids,
 )
 from .requests import RunRequest
@@ -94,6 +98,16 @@ def _plan(services: Services, connection: Connection, run_id: str, request: RunR
             return create_frozen_database.plan(connection, datastack, request, as_of, now, days)
         case RunKind.COMPLETE:
             return complete_workflow.plan(connection, datastack, request, as_of, now, days)
+        case RunKind.UPDATE_DATABASE:
+            return update_database.plan(connection, datastack, request, as_of)
+        case RunKind.LOOKUP_SVID:
+            return lookup_svid.plan(connection, datastack, request, as_of)
+        case RunKind.SPARSE_MISSING_ROOTS:
+            return missing_roots.sparse_plan(connection, datastack, request, as_of)
+        case RunKind.DENSE_MISSING_ROOTS:
+            return missing_roots.dense_plan(connection, datastack, request, as_of)
+        case RunKind.REMOVE_BAD_ROOTS:
+            return remove_bad_roots.plan(connection, datastack, request, as_of)
 
 
 def _subject(plan: Plan) -> str | None:

@@ -31,6 +31,7 @@ class RunRequest:
     """A run as a door asks for it.
 
     `as_of` is the moment that a version is true of; without one it is now less the margin of the settings.
+    `annotation_ids` narrows an ingest or a look-up of supervoxels to these rows of its table.
     """
 
     kind: RunKind
@@ -41,5 +42,7 @@ class RunRequest:
     expires_in_days: int | None = None
     split: bool = False
     everything: bool = False
+    annotation_ids: Sequence[int] | None = None
+    bad_roots: Sequence[int] = ()
     seconds: Sequence[float] = field(default=(0.1, 0.1, 0.1))
     requested_by: str = "0"
