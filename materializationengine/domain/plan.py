@@ -24,6 +24,7 @@ class RunKind(StrEnum):
     UPDATE_ROOTS = "update-roots"
     FREEZE = "freeze"
     COMPLETE = "complete"
+    INCREMENTAL = "incremental"
     DUMMY = "dummy"
 
 
@@ -89,6 +90,22 @@ class FreezePlan:
 
 
 @dataclass(frozen=True, slots=True)
+class IncrementalPlan:
+    """What a version is made from: a base version, its database and its moment.
+
+    `phases` are numbered as in 2019: 1 base tables, 2 new roots into `cellsegment`, 3 new tables, 4 expired roots.
+    `threads` holds one number for each phase. `mends` is the version to be mended, where no new one is made.
+    """
+
+    base: int
+    moment: datetime
+    database: str
+    phases: tuple[int, ...]
+    threads: tuple[int, ...]
+    mends: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class UnitSpec:
     """One unit of work: an action's name, its arguments as JSON, and what a person reads in the list."""
 
@@ -116,11 +133,12 @@ class Plan:
     tables: tuple[TablePlan, ...] = ()
     upload: UploadPlan | None = None
     freeze: FreezePlan | None = None
+    incremental: IncrementalPlan | None = None
 
     @property
     def exclusive(self) -> bool:
         """Whether it may not run beside another such run on the same aligned volume."""
-        return self.kind in (RunKind.UPDATE_ROOTS, RunKind.FREEZE, RunKind.COMPLETE)
+        return self.kind in (RunKind.UPDATE_ROOTS, RunKind.FREEZE, RunKind.COMPLETE, RunKind.INCREMENTAL)
 
     @property
     def moment(self) -> datetime:
@@ -142,6 +160,18 @@ class Plan:
         if self.freeze is None:
             raise ValueError(f"a {self.kind} plan makes no version")
         return self.freeze
+
+    @property
+    def base(self) -> IncrementalPlan:
+        """`incremental` of a plan that has a base version."""
+        if self.incremental is None:
+            raise ValueError(f"a {self.kind} plan has no base version")
+        return self.incremental
+
+    @property
+    def mends(self) -> int | None:
+        """The version that is mended, None where none is."""
+        return None if self.incremental is None else self.incremental.mends
 
     def table(self, name: str) -> TablePlan:
         """The table of that name. Raises LookupError."""

@@ -78,6 +78,15 @@ def complete_workflow(options: dict[str, Any], body: dict[str, Any], datastack: 
     return _start(RunKind.COMPLETE, datastack, options | body)
 
 
+@blueprint.route(f"{_RUN}/incremental/datastack/<datastack>/version/<int:base_version>", methods=["POST"])
+@needs_admin
+@blueprint.arguments(TriggerOptions, location="query")
+@blueprint.arguments(TriggerOptions)
+def incremental(options: dict[str, Any], body: dict[str, Any], datastack: str, base_version: int) -> Started:
+    """Make a version from a base version and what changed since."""
+    return _start(RunKind.INCREMENTAL, datastack, options | body, base_version=base_version)
+
+
 @blueprint.route("/bulk_upload/upload/<datastack>/<table>/<segmentation_source>/<description>", methods=["POST"])
 @needs_admin
 @blueprint.arguments(UploadTrigger)
@@ -95,7 +104,13 @@ def bulk_upload(
     return started(RunRequest(RunKind.BULK_UPLOAD, datastack, upload=upload, requested_by=str(user().id)))
 
 
-def _start(kind: RunKind, datastack: str, options: dict[str, Any], table: str | None = None) -> Started:
+def _start(
+    kind: RunKind,
+    datastack: str,
+    options: dict[str, Any],
+    table: str | None = None,
+    base_version: int | None = None,
+) -> Started:
     return started(
         RunRequest(
             kind,
@@ -106,5 +121,6 @@ def _start(kind: RunKind, datastack: str, options: dict[str, Any], table: str | 
             split=options.get("merge_tables") is False,
             everything=bool(options.get("lookup_all_root_ids")),
             requested_by=str(user().id),
+            base_version=base_version,
         )
     )

@@ -77,6 +77,9 @@ class RunBody(Schema):
     split = fields.Boolean(load_default=False)
     everything = fields.Boolean(load_default=False, metadata={"description": "look up all roots, expired or not"})
     upload = fields.Nested(UploadBody, allow_none=True)
+    base_version = fields.Integer(strict=True, allow_none=True, metadata={"description": "of an incremental run"})
+    mends = fields.Integer(strict=True, allow_none=True, metadata={"description": "version to mend, instead of a new one"})
+    phases = fields.List(fields.Integer(strict=True), allow_none=True, metadata={"description": "of 1, 2, 3 and 4"})
 
 
 class ListOptions(Schema):
@@ -129,6 +132,9 @@ def run_request(body: dict[str, Any], requested_by: str) -> RunRequest:
         split=body["split"],
         everything=body["everything"],
         requested_by=requested_by,
+        base_version=body.get("base_version"),
+        mends=body.get("mends"),
+        phases=body.get("phases"),
     )
 
 

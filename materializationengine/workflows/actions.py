@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..domain.plan import UnitSpec, from_json, to_json
-from ..steps import bulk_load, dummy, freeze, ingest, update_roots
+from ..steps import bulk_load, dummy, freeze, incremental, ingest, update_roots
 from ..steps.work import Report, Work
 
 PROCESS = "process"
@@ -41,6 +41,8 @@ ACTIONS: dict[str, Action] = {
     "freeze.index": Action(freeze.Index, freeze.index, WORKFLOW),
     "freeze.verify": Action(freeze.Verify, freeze.verify, WORKFLOW),
     "freeze.publish": Action(freeze.Publish, freeze.publish, WORKFLOW),
+    "incremental.copy": Action(incremental.Copy, incremental.copy, WORKFLOW),
+    "incremental.settle": Action(incremental.Settle, incremental.settle, WORKFLOW),
     "dummy.wait": Action(dummy.Wait, dummy.wait, PROCESS),
 }
 

@@ -20,6 +20,7 @@ from . import (
     complete_workflow,
     create_frozen_database,
     dummy_workflow,
+    incremental,
     ingest_new_annotations,
     update_root_ids,
 )
@@ -94,6 +95,9 @@ def _plan(services: Services, connection: Connection, run_id: str, request: RunR
             return create_frozen_database.plan(connection, datastack, request, as_of, now, days)
         case RunKind.COMPLETE:
             return complete_workflow.plan(connection, datastack, request, as_of, now, days)
+        case RunKind.INCREMENTAL:
+            threads = services.settings.copy_threads
+            return incremental.plan(connection, datastack, request, as_of, now, days, threads)
 
 
 def _subject(plan: Plan) -> str | None:

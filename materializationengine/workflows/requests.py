@@ -31,6 +31,7 @@ class RunRequest:
     """A run as a door asks for it.
 
     `as_of` is the moment that a version is true of; without one it is now less the margin of the settings.
+    `base_version`, `mends`, `phases` and `threads` (one number for each phase) belong to an incremental run.
     """
 
     kind: RunKind
@@ -43,3 +44,7 @@ class RunRequest:
     everything: bool = False
     seconds: Sequence[float] = field(default=(0.1, 0.1, 0.1))
     requested_by: str = "0"
+    base_version: int | None = None
+    mends: int | None = None
+    phases: Sequence[int] | None = None
+    threads: Sequence[int] | None = None
