@@ -57,9 +57,14 @@ def add_all(cluster: Cluster, build: str, table: str, points: tuple[BoundPoint, 
     """Add every root of a table of the build."""
     with closing(cluster.raw(build, "cellsegment")) as target, target, target.cursor() as cursor:
         for point in points:
-            root = quote(point.root)
-            source = f"SELECT DISTINCT {root} AS id FROM {qualified(table)} WHERE {root} IS NOT NULL"
-            cursor.execute(sql("incremental", "add_cell_segments", source=source))
+            add_column(cursor, table, point)
+
+
+def add_column(cursor: psycopg2.extensions.cursor, table: str, point: BoundPoint) -> None:
+    """Add every root of one column."""
+    root = quote(point.root)
+    source = f"SELECT DISTINCT {root} AS id FROM {qualified(table)} WHERE {root} IS NOT NULL"
+    cursor.execute(sql("incremental", "add_cell_segments", source=source))
 
 
 def settle(cluster: Cluster, build: str, columns: list[tuple[str, BoundPoint]]) -> int:

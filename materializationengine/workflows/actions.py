@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..domain.plan import UnitSpec, from_json, to_json
-from ..steps import bulk_load, dummy, freeze, incremental, ingest, update_roots
+from ..steps import bulk_load, dummy, freeze, incremental, ingest, mend, update_roots
 from ..steps.work import Report, Work
 
 PROCESS = "process"
@@ -43,6 +43,7 @@ ACTIONS: dict[str, Action] = {
     "freeze.publish": Action(freeze.Publish, freeze.publish, WORKFLOW),
     "incremental.copy": Action(incremental.Copy, incremental.copy, WORKFLOW),
     "incremental.settle": Action(incremental.Settle, incremental.settle, WORKFLOW),
+    "mend.swap_in": Action(mend.SwapIn, mend.swap_in, WORKFLOW),
     "dummy.wait": Action(dummy.Wait, dummy.wait, PROCESS),
 }
 

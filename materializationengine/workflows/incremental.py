@@ -11,17 +11,18 @@ from datetime import datetime
 from celery import Task, shared_task
 
 from ..domain.datastack import Datastack
-from ..domain.errors import BadRequest
+from ..domain.errors import BadMoment, BadRequest
 from ..domain.plan import FreezePlan, IncrementalPlan, Plan, RunKind, StepPlan
 from ..kernel.columns import Connection
-from ..steps import incremental
-from ..storage import cell_segments, incremental_base
+from ..steps import incremental, mend
+from ..storage import annotation_tables, cell_segments, incremental_base, version_revisions
 from . import create_frozen_database
 from .actions import unit
 from .requests import RunRequest
 from .tasks import launch_json
 
 ALL_PHASES = (1, 2, 3, 4)
+MENDING_PHASES = (3, 4)
 MOST_THREADS = 32
 """Each thread holds up to three connections of the database server."""
 
@@ -45,10 +46,40 @@ def plan(
 
     Raises BadRequest, UnknownVersion, VersionNotAvailable, BadMoment.
     """
+    if request.mends is not None:
+        return mending_plan(connection, datastack, request, request.mends, threads)
     base = base_plan(connection, datastack, request, as_of, threads)
     version = create_frozen_database.freeze_plan(connection, datastack, request, as_of, now, days)
     version = _of_phases(connection, datastack, version, base)
     return Plan(RunKind.INCREMENTAL, steps(), as_of, datastack, version.tables, freeze=version, incremental=base)
+
+
+def mending_plan(
+    connection: Connection, datastack: Datastack, request: RunRequest, mends: int, threads: int
+) -> Plan:
+    """Mend a published version: phase 3 adds tables that it lacks, phase 4 repairs those that it has.
+
+    Raises what `plan` raises.
+    """
+    found = version_revisions.published(connection, datastack, mends)
+    if request.as_of is not None and request.as_of != found.moment:
+        raise BadMoment(
+            f"version {mends} is of {found.moment.isoformat()}, not of {request.as_of.isoformat()}; leave the "
+            f"moment out",
+            field="timestamp",
+        )
+    phases = tuple(sorted(set(request.phases or MENDING_PHASES)))
+    if not set(phases) <= set(MENDING_PHASES):
+        raise BadRequest("phases: of a mended version only 3 (new tables) and 4 (repair)", field="phases")
+    base = replace(base_plan(connection, datastack, replace(request, phases=None), found.moment, threads), mends=mends)
+    base = replace(base, phases=phases)
+    known = incremental_base.table_names(connection, datastack, mends)
+    there = annotation_tables.table_plans(connection, datastack, found.moment)
+    tables = tuple(t for t in there if (incremental.EXPIRED_ROOTS if t.name in known else incremental.NEW_TABLES) in phases)
+    version = FreezePlan(tables, None, found.split)
+    swap = StepPlan("swap", (unit("mend.swap_in", mend.SwapIn()),))
+    ordered = (*steps()[:-1], swap)
+    return Plan(RunKind.INCREMENTAL, ordered, found.moment, datastack, tables, freeze=version, incremental=base)
 
 
 def base_plan(

@@ -42,7 +42,7 @@ def launch(services: Services, request: RunRequest, send: Send, now: datetime | 
     with services.cluster.connect(database, f"launch {run_id}") as connection:
         plan = _plan(services, connection, run_id, request, now)
         ledger.open_run(connection, run_id, plan, requested_by=request.requested_by, subject=_subject(plan))
-        if plan.freeze is not None:
+        if plan.freeze is not None and plan.mends is None:
             version = version_publishing.begin_version(connection, plan, plan.freeze.expires_on)
             ledger.set_version(connection, run_id, version)
         connection.commit()

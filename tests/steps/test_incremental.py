@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -9,7 +10,9 @@ import pytest
 
 from materializationengine.domain.plan import RunKind
 from materializationengine.kernel import moments
+from materializationengine.storage.version_revisions import Revision, revisions
 from materializationengine.storage.version_tables import version_rows
+from materializationengine.workflows.requests import UploadRequest
 from tests.harness import Engine
 
 BIRTH = moments.parse("2026-01-01T00:00:00+00:00")
@@ -48,3 +51,67 @@ def test_roots_changed_between(
     assert digests(engine, datastack, made.version) == digests(engine, datastack, full.version)
     assert in_physical_order(engine, datastack, made.version) == in_physical_order(engine, datastack, full.version)
     assert engine.frozen(datastack, made.version).equals(engine.frozen(datastack, full.version))
+
+
+def upload_cells(engine: Engine, world: Path, datastack: str, created: datetime) -> None:
+    """A second table, of one bound point: the synapses' centers."""
+    mapping = {"id": "id", "center_coords": "pt_position"}
+    folder = str(world / "annotations/synapses")
+    upload = UploadRequest("cells", "bound_tag", folder, mapping, created=created, force=True)
+    engine.run(RunKind.BULK_UPLOAD, datastack, upload=upload)
+
+
+def test_a_version_is_mended_where_it_lacks_a_table_and_where_its_rows_are_wrong(
+    engine: Engine, small_world: Path, datastack: str
+) -> None:
+    base, version = two_versions(engine, small_world, datastack)
+    upload_cells(engine, small_world, datastack, day(5))
+    engine.run(RunKind.INGEST, datastack, as_of=day(40))
+    spoil(engine, datastack, version)
+    full = engine.run(RunKind.FREEZE, datastack, as_of=day(40))
+    before = digests(engine, datastack, version)
+    mended = engine.run(RunKind.INCREMENTAL, datastack, base_version=base, mends=version)
+    assert sorted(before) == ["synapses"]
+    assert mended.units[-1].facts == {"mended": ["cells", "synapses"], "revision": 1}
+    assert digests(engine, datastack, version) == digests(engine, datastack, full.version)
+    for table in ("cells", "synapses"):
+        found, wanted = (engine.frozen(datastack, n, table) for n in (version, full.version))
+        assert found.equals(wanted)
+        assert in_physical_order(engine, datastack, version, table) == in_physical_order(
+            engine, datastack, full.version, table
+        )
+        assert indexes(engine, datastack, version, table) == indexes(engine, datastack, full.version, table)
+    again = engine.run(RunKind.INCREMENTAL, datastack, base_version=base, mends=version)
+    assert again.units[-1].facts == {"mended": []}
+    (revision,) = recorded(engine, datastack, version)
+    assert (revision.revision, revision.run_id) == (1, mended.id)
+    assert revision.mended == {"tables": {"cells": 2000, "synapses": 2000}, "swapped": ["cells", "synapses"]}
+
+
+def two_versions(engine: Engine, world: Path, datastack: str) -> tuple[int, int]:
+    engine.load(world, datastack)
+    engine.upload_synapses(world, datastack, day(0))
+    base = engine.run(RunKind.COMPLETE, datastack, as_of=day(20)).version
+    version = engine.run(RunKind.COMPLETE, datastack, as_of=day(40)).version
+    assert base is not None and version is not None
+    return base, version
+
+
+def spoil(engine: Engine, datastack: str, version: int) -> None:
+    """Give a published version a wrong root, as a hole of an older system might have."""
+    with closing(engine.services.cluster.raw(f"{datastack}__mat{version}")) as connection:
+        connection.set_session(readonly=False)
+        with connection, connection.cursor() as cursor:
+            cursor.execute("UPDATE synapses SET pre_pt_root_id = post_pt_root_id WHERE id % 100 = 1")
+            assert cursor.rowcount
+
+
+def indexes(engine: Engine, datastack: str, version: int | None, table: str) -> list[tuple[str, str]]:
+    with engine.services.cluster.connect(f"{datastack}__mat{version}") as connection:
+        statement = "SELECT indexname::text, indexdef FROM pg_indexes WHERE tablename = $1 AND schemaname = 'public'"
+        return sorted(connection.rows(statement, table))
+
+
+def recorded(engine: Engine, datastack: str, version: int) -> list[Revision]:
+    with engine.services.cluster.connect(f"{datastack}_volume") as connection:
+        return revisions(connection, engine.services.datastacks.get(datastack), version)

@@ -56,3 +56,46 @@ DO $$ BEGIN
     ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT SELECT ON TABLES TO analysis_user;
   END IF;
 END $$
+
+-- indexes --
+SELECT pg_get_indexdef(i.indexrelid), i.indisprimary, c.relname
+FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid WHERE i.indrelid = %s::regclass
+
+-- create_marker --
+-- Stands in the mended database itself: what was swapped in, in the transaction that swapped it.
+CREATE TABLE IF NOT EXISTS matengine.mended (run_id text PRIMARY KEY, tables jsonb NOT NULL)
+
+-- mark --
+INSERT INTO matengine.mended (run_id, tables) VALUES (%s, %s::jsonb)
+
+-- marked --
+SELECT tables FROM matengine.mended WHERE run_id = %s
+
+-- replace_materialized_metadata --
+DELETE FROM materializedmetadata WHERE table_name = %s
+
+-- lock_mended_version --
+SELECT id FROM analysisversion WHERE datastack = $1 AND version = $2::int AND status = 'AVAILABLE' FOR UPDATE
+
+-- add_analysis_table --
+INSERT INTO analysistables (aligned_volume, schema, table_name, valid, created, analysisversion_id)
+SELECT $1, $2, $3, true, $4::timestamp, $5::int
+WHERE NOT EXISTS (SELECT 1 FROM analysistables WHERE analysisversion_id = $5::int AND table_name = $3 AND valid)
+
+-- replace_frozen_table --
+INSERT INTO matengine.frozen_table AS f (analysisversion_id, table_name, row_count, digest, facts)
+VALUES ($1::int, $2, $3::bigint, $4, $5::jsonb)
+ON CONFLICT (analysisversion_id, table_name)
+DO UPDATE SET row_count = excluded.row_count, digest = excluded.digest, facts = excluded.facts
+
+-- add_revision --
+-- The first publication is revision 0, which has no row.
+INSERT INTO matengine.version_revision (analysisversion_id, revision, run_id, mended)
+SELECT $1::int, 1 + coalesce(max(revision), 0), $2, $3::jsonb FROM matengine.version_revision
+WHERE analysisversion_id = $1::int
+RETURNING revision
+
+-- revisions --
+SELECT r.revision, r.run_id, r.mended::text, r.made
+FROM matengine.version_revision r JOIN analysisversion v ON v.id = r.analysisversion_id
+WHERE v.datastack = $1 AND v.version = $2::int ORDER BY r.revision
