@@ -21,9 +21,14 @@ FILES = {
     "update_root_id_workflow.svg": ("Update root ids", RunKind.UPDATE_ROOTS),
     "materialize_workflow.svg": ("Create frozen database", RunKind.FREEZE),
     "linked_workflows.svg": ("Complete workflow", RunKind.COMPLETE),
+    "incremental_workflow.svg": ("Incremental materialization", RunKind.INCREMENTAL),
     "dummy_workflow.svg": ("Dummy workflow", RunKind.DUMMY),
 }
 """File name of each picture, its title and the run it shows; the first five names are those of CAVE's manual."""
+
+
+STEPS = "materializationengine.steps."
+"""Deeds and their helpers live here; a helper may be another deed's."""
 
 
 def draw_all() -> dict[str, str]:
@@ -31,7 +36,7 @@ def draw_all() -> dict[str, str]:
     known = {plan.kind: plan for plan in plans()}
     groups = {
         prefix: title
-        for title, kind in FILES.values()
+        for title, kind in reversed(FILES.values())  # a deed belongs to the first workflow that has it
         if kind is not RunKind.COMPLETE
         for prefix in _prefixes(known[kind])
     }
@@ -79,7 +84,7 @@ class _Found:
 
 
 def spawned(action: str) -> list[str]:
-    """The actions that an action adds to the next step: those its deed, or a helper in its module, names."""
+    """The actions that an action adds to the next step: those its deed, or a helper of the steps, names."""
     deed = ACTIONS[action].deed
     assert isinstance(deed, FunctionType)
     seen: set[str] = set()
@@ -91,7 +96,7 @@ def spawned(action: str) -> list[str]:
         for name in found.names - seen:
             seen.add(name)
             helper = function.__globals__.get(name)
-            if isinstance(helper, FunctionType) and helper.__module__ == deed.__module__:
+            if isinstance(helper, FunctionType) and helper.__module__.startswith(STEPS):
                 todo.append(helper)
     return [name for name in ACTIONS if name in texts]
 

@@ -21,6 +21,7 @@ from materializationengine.workflows import (
     complete_workflow,
     create_frozen_database,
     dummy_workflow,
+    incremental,
     ingest_new_annotations,
     update_root_ids,
 )
@@ -51,6 +52,14 @@ class PaperDatabase(Connection):
         """Nothing of that name, and no version yet."""
 
 
+class PaperVersion(PaperDatabase):
+    """The same, with one version of a month before."""
+
+    def one(self, *_: object) -> tuple[Any, ...]:
+        """That version: its status, validity, moment, datastack and number."""
+        return "AVAILABLE", True, datetime(2026, 2, 1), STACK.name, 1
+
+
 def plans() -> Iterator[Plan]:
     """One plan of each kind of run."""
     paper = PaperDatabase()
@@ -58,6 +67,7 @@ def plans() -> Iterator[Plan]:
     yield ingest_new_annotations.plan(paper, STACK, RunRequest(RunKind.INGEST), NOW)
     yield update_root_ids.plan(paper, STACK, RunRequest(RunKind.UPDATE_ROOTS), NOW)
     yield create_frozen_database.plan(paper, STACK, RunRequest(RunKind.FREEZE), NOW, NOW, 7)
+    yield incremental.plan(PaperVersion(), STACK, RunRequest(RunKind.INCREMENTAL, base_version=1), NOW, NOW, 7, 2)
     yield dummy_workflow.plan(RunRequest(RunKind.DUMMY))
     yield complete_workflow.plan(paper, STACK, RunRequest(RunKind.COMPLETE), NOW, NOW, 7)
 

@@ -15,7 +15,12 @@ DEVELOPMENT_DATABASE = "postgresql+psycopg2://postgres:materialize@127.0.0.1:543
 """Fits the README's `docker run ... -e POSTGRES_PASSWORD=materialize -p 5432:5432 postgis/postgis`."""
 
 _PREFIXES = ("MATERIALIZATION_", "MATENGINE_")
-_FOREIGN = {"MATENGINE_DIR", "MATERIALIZATION_ENGINE_SETTINGS", "MATERIALIZATION_ROW_CHUNK_SIZE"}
+_FOREIGN = {
+    "MATENGINE_DIR",
+    "MATERIALIZATION_ENGINE_SETTINGS",
+    "MATERIALIZATION_POSTGRES_URI",
+    "MATERIALIZATION_ROW_CHUNK_SIZE",
+}
 """Names that other programs read, or that CAVE has and this engine needs no more."""
 
 

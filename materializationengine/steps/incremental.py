@@ -9,6 +9,7 @@ from functools import partial
 
 import numpy as np
 
+from ..domain.errors import VerificationFailed
 from ..domain.names import build_database
 from ..domain.plan import TablePlan, UnitSpec, to_json
 from ..domain.ports import Ids
@@ -17,6 +18,7 @@ from ..storage import cell_segments, frozen_build, incremental_copy
 from ..storage.incremental_base import Base
 from ..storage.tables import Shape
 from . import freeze
+from .freeze import next_units
 from .work import Report, Work
 
 BASE_TABLES, NEW_SEGMENTS, NEW_TABLES, EXPIRED_ROOTS = 1, 2, 3, 4
@@ -59,7 +61,7 @@ def copy(work: Work, _: Copy) -> Report:
     ):
         make = partial(_make, work, snapshot, snapshot.marks(), expired)
         made = list(pool.map(make, work.plan.version_plan.tables))
-    units = [unit for table in made for unit in freeze.next_units(table.verify)]
+    units = [unit for table in made for unit in next_units(table.verify)]
     if NEW_SEGMENTS in work.plan.base.phases:
         units.append(_keep_segments(work, made, expired))
     return Report(sum(table.verify.digests[0][1] for table in made), _facts(made, expired), tuple(units))
@@ -70,7 +72,9 @@ def _expired(work: Work) -> Ids:
     if not any(table.segmentation for table in work.plan.version_plan.tables):
         return np.zeros(0, np.int64)
     since = work.plan.base.moment - timedelta(seconds=work.settings.delta_margin)
-    return work.graph().expired_roots(since, work.plan.moment)
+    # The graph lists edits by when they were written, which may be later than when they count from.
+    until = work.plan.moment + timedelta(seconds=work.settings.as_of_margin)
+    return work.graph().expired_roots(since, until)
 
 
 def _make(
@@ -134,7 +138,10 @@ def _keep_segments(work: Work, made: list[Made], expired: Ids) -> UnitSpec:
 
 
 def settle(work: Work, args: Settle) -> Report:
-    """Phase 4: nothing refers to an expired root any more, so they leave. Raises VerificationFailed."""
+    """Phase 4: nothing refers to an expired root any more, so they leave. Raises VerificationFailed.
+
+    The delta reaches past the version's moment, so a root that is still referred to may be alive: the graph says.
+    """
     columns: list[tuple[str, BoundPoint]] = [
         (shape.table, point)
         for table in work.plan.version_plan.tables
@@ -142,7 +149,29 @@ def settle(work: Work, args: Settle) -> Report:
         if shape.table in args.tables
         for point in shape.points
     ]
-    return Report(cell_segments.settle(work.cluster, _build(work), columns), {"table": cell_segments.TABLE})
+    build = _build(work)
+    if not cell_segments.is_open(work.cluster, build):
+        return Report(0, {"table": cell_segments.TABLE})
+    alive = [_alive(work, build, table, point) for table, point in columns]
+    deleted = cell_segments.settle(work.cluster, build, np.unique(np.concatenate([np.zeros(0, np.int64), *alive])))
+    return Report(deleted, {"table": cell_segments.TABLE})
+
+
+def _alive(work: Work, build: str, table: str, point: BoundPoint) -> Ids:
+    """Roots of one column that the delta names and that hold at the version's moment all the same."""
+    supervoxels, roots = cell_segments.referenced(work.cluster, build, table, point)
+    if not len(roots):
+        return roots
+    found = work.graph().roots(supervoxels, work.plan.moment)
+    wrong = np.flatnonzero(~found.resolved | (found.roots != roots))
+    if len(wrong):
+        first = int(wrong[0])
+        raise VerificationFailed(
+            f"{table}.{point.root}: {len(wrong)} expired roots are still referenced; root {roots[first]} of supervoxel "
+            f"{supervoxels[first]} was replaced before {work.plan.moment.isoformat()}: the base or the live table is "
+            f"not true of its moment, so mend it, or freeze in full"
+        )
+    return roots
 
 
 def _shapes(work: Work, made: Made) -> list[Shape]:

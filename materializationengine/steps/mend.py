@@ -46,11 +46,11 @@ def _swap(work: Work, mend: Mend, tables: list[VerifiedTable]) -> list[str]:
 def _differing(work: Work, mend: Mend, table: VerifiedTable) -> list[Swap]:
     """The table's shapes that the version lacks, or whose rows are other than those verified."""
     version = Base(work.cluster, _version_database(work))
-    swaps = []
-    for shape in _shapes(work, table):
-        if not version.has(shape) or mend.digest(shape).text != table.facts["digests"][shape.table]:
-            swaps.append(Swap(shape, _metadata(work, table) if shape.table == table.table else None))
-    return swaps
+    return [
+        Swap(shape, _metadata(work, table) if shape.table == table.table else None)
+        for shape in _shapes(work, table)
+        if not version.has(shape) or mend.digest(shape).text != table.facts["digests"][shape.table]
+    ]
 
 
 def _shapes(work: Work, table: VerifiedTable) -> list[Shape]:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from contextlib import closing
 
+import numpy as np
 import psycopg2.extensions
 
-from ..domain.errors import VerificationFailed
 from ..domain.ports import Ids
 from ..domain.schemas import BoundPoint
 from ..kernel.columns import copy_between, write_bigints
@@ -67,30 +67,28 @@ def add_column(cursor: psycopg2.extensions.cursor, table: str, point: BoundPoint
     cursor.execute(sql("incremental", "add_cell_segments", source=source))
 
 
-def settle(cluster: Cluster, build: str, columns: list[tuple[str, BoundPoint]]) -> int:
-    """Delete the expired roots, and return how many there were; done twice it does nothing.
-
-    Raises VerificationFailed where a table still refers to one.
-    """
-    with closing(cluster.raw(build, "cellsegment")) as target, target, target.cursor() as cursor:
+def is_open(cluster: Cluster, build: str) -> bool:
+    """Whether the expired roots have yet to leave."""
+    with closing(cluster.raw(build, "cellsegment")) as target, target.cursor() as cursor:
         cursor.execute("SELECT to_regclass(%s) IS NOT NULL", (qualified(EXPIRED),))
-        ((there,),) = cursor.fetchall()
-        if not there:
-            return 0
-        cursor.execute(f"ANALYZE {qualified(EXPIRED)}")
-        for table, point in columns:
-            _check(cursor, table, point)
+        return cursor.fetchone() == (True,)
+
+
+def referenced(cluster: Cluster, build: str, table: str, point: BoundPoint) -> tuple[Ids, Ids]:
+    """Roots among the expired ones that a column refers to, each with a supervoxel that does; supervoxels first."""
+    names = {"table": qualified(table), "root": quote(point.root), "supervoxel": quote(point.supervoxel)}
+    with closing(cluster.raw(build, "cellsegment")) as target, target.cursor() as cursor:
+        cursor.execute(sql("incremental", "still_referenced", **names))
+        pairs = np.array(cursor.fetchall(), dtype=np.int64).reshape(-1, 2)
+    return pairs[:, 0], pairs[:, 1]
+
+
+def settle(cluster: Cluster, build: str, alive: Ids) -> int:
+    """Delete the expired roots but those that are alive, and return how many there were."""
+    with closing(cluster.raw(build, "cellsegment")) as target, target, target.cursor() as cursor:
+        cursor.execute("CREATE TEMPORARY TABLE alive (root bigint) ON COMMIT DROP")
+        write_bigints(target, "pg_temp.alive", (alive,))
         cursor.execute(sql("incremental", "delete_cell_segments"))
         deleted = int(cursor.rowcount)
         cursor.execute(f"DROP TABLE {qualified(EXPIRED)}")
         return deleted
-
-
-def _check(cursor: psycopg2.extensions.cursor, table: str, point: BoundPoint) -> None:
-    cursor.execute(sql("incremental", "still_referenced", table=qualified(table), root=quote(point.root)))
-    row = cursor.fetchone()
-    if row is not None:
-        raise VerificationFailed(
-            f"{table}.{point.root}: root {row[1]} of annotation {row[0]} was replaced by an edit before the "
-            f"version's moment; the base, the edit log and the graph disagree, so freeze in full"
-        )

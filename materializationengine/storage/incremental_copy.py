@@ -114,9 +114,7 @@ def _fresh(cluster: Cluster, snapshot: Snapshot, copy: TableCopy, since: datetim
     """Whole rows as a full copy would show them: those new since the base, and those with an id owed then or now."""
     shape = replace(
         copy.shape,
-        expressions=tuple(
-            _ewkb(c, text) for c, text in zip(copy.shape.columns, copy.shape.expressions, strict=True)
-        ),
+        expressions=tuple(_ewkb(c, text) for c, text in zip(copy.shape.columns, copy.shape.expressions, strict=True)),
     )
     select = select_shape(shape, copy.annotation.name, copy.segmentation, snapshot.moment, None)
     chosen, _, order = select.rpartition(" ORDER BY ")
@@ -200,4 +198,3 @@ def _ewkb(column: Column, expression: str) -> str:
 
 def _literal(moment: datetime) -> str:
     return f"timestamp {literal(moments.naive(moment).isoformat(sep=' '))}"
-

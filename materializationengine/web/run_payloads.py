@@ -78,7 +78,9 @@ class RunBody(Schema):
     everything = fields.Boolean(load_default=False, metadata={"description": "look up all roots, expired or not"})
     upload = fields.Nested(UploadBody, allow_none=True)
     base_version = fields.Integer(strict=True, allow_none=True, metadata={"description": "of an incremental run"})
-    mends = fields.Integer(strict=True, allow_none=True, metadata={"description": "version to mend, instead of a new one"})
+    mends = fields.Integer(
+        strict=True, allow_none=True, metadata={"description": "version to mend, instead of a new one"}
+    )
     phases = fields.List(fields.Integer(strict=True), allow_none=True, metadata={"description": "of 1, 2, 3 and 4"})
 
 

@@ -54,9 +54,7 @@ def plan(
     return Plan(RunKind.INCREMENTAL, steps(), as_of, datastack, version.tables, freeze=version, incremental=base)
 
 
-def mending_plan(
-    connection: Connection, datastack: Datastack, request: RunRequest, mends: int, threads: int
-) -> Plan:
+def mending_plan(connection: Connection, datastack: Datastack, request: RunRequest, mends: int, threads: int) -> Plan:
     """Mend a published version: phase 3 adds tables that it lacks, phase 4 repairs those that it has.
 
     Raises what `plan` raises.
@@ -75,7 +73,9 @@ def mending_plan(
     base = replace(base, phases=phases)
     known = incremental_base.table_names(connection, datastack, mends)
     there = annotation_tables.table_plans(connection, datastack, found.moment)
-    tables = tuple(t for t in there if (incremental.EXPIRED_ROOTS if t.name in known else incremental.NEW_TABLES) in phases)
+    tables = tuple(
+        t for t in there if (incremental.EXPIRED_ROOTS if t.name in known else incremental.NEW_TABLES) in phases
+    )
     version = FreezePlan(tables, None, found.split)
     swap = StepPlan("swap", (unit("mend.swap_in", mend.SwapIn()),))
     ordered = (*steps()[:-1], swap)
@@ -107,13 +107,11 @@ def phase_threads(request: RunRequest, threads: int) -> tuple[int, ...]:
     return tuple(min(number, MOST_THREADS) for number in asked)
 
 
-def _of_phases(
-    connection: Connection, datastack: Datastack, version: FreezePlan, base: IncrementalPlan
-) -> FreezePlan:
+def _of_phases(connection: Connection, datastack: Datastack, version: FreezePlan, base: IncrementalPlan) -> FreezePlan:
     """Without phase 3 only the base's tables; a table of the name that phase 2 needs is refused."""
     if incremental.NEW_SEGMENTS in base.phases and any(t.name == cell_segments.TABLE for t in version.tables):
         raise BadRequest(
-            f"there is an annotation table {cell_segments.TABLE!r}; leave out phase 2, which keeps a table of that name",
+            f"there is an annotation table {cell_segments.TABLE!r}; leave out phase 2, which needs that name",
             field="phases",
         )
     if incremental.NEW_TABLES in base.phases:

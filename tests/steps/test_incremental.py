@@ -5,10 +5,12 @@ from __future__ import annotations
 from contextlib import closing
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from materializationengine.domain.plan import RunKind
+from materializationengine.domain.records import RunRecord
 from materializationengine.kernel import moments
 from materializationengine.storage.version_revisions import Revision, revisions
 from materializationengine.storage.version_tables import version_rows
@@ -20,6 +22,12 @@ BIRTH = moments.parse("2026-01-01T00:00:00+00:00")
 
 def day(number: float) -> datetime:
     return BIRTH + timedelta(days=number)
+
+
+def facts(record: RunRecord, action: str) -> dict[str, Any]:
+    """What the only unit of an action reported."""
+    (unit,) = (unit for unit in record.units if unit.action == action)
+    return {name: value for name, value in unit.facts.items() if name != "rows"}
 
 
 def digests(engine: Engine, datastack: str, version: int | None) -> dict[str, tuple[int, str]]:
@@ -37,27 +45,44 @@ def in_physical_order(engine: Engine, datastack: str, version: int | None, table
 
 @pytest.mark.parametrize("split", [False, True])
 @pytest.mark.parametrize("live_at", [40, 60])
-def test_roots_changed_between(
-    engine: Engine, small_world: Path, datastack: str, live_at: int, split: bool
-) -> None:
+def test_roots_changed_between(engine: Engine, small_world: Path, datastack: str, live_at: int, split: bool) -> None:
     engine.load(small_world, datastack)
     engine.upload_synapses(small_world, datastack, day(0))
     base = engine.run(RunKind.COMPLETE, datastack, as_of=day(20), split=split)
     engine.run(RunKind.UPDATE_ROOTS, datastack, as_of=day(live_at))
     full = engine.run(RunKind.FREEZE, datastack, as_of=day(40), split=split)
     made = engine.run(RunKind.INCREMENTAL, datastack, as_of=day(40), base_version=base.version, split=split)
-    copied = next(unit for unit in made.units if unit.action == "incremental.copy").facts
+    copied = facts(made, "incremental.copy")
     assert copied["copied_in_full"] == [] and copied["patched"] > 0
     assert digests(engine, datastack, made.version) == digests(engine, datastack, full.version)
     assert in_physical_order(engine, datastack, made.version) == in_physical_order(engine, datastack, full.version)
     assert engine.frozen(datastack, made.version).equals(engine.frozen(datastack, full.version))
+    assert cell_segments(engine, datastack, made.version) >= roots_in(engine, datastack, made.version, split)
+    graph = engine.services.graph(engine.services.datastacks.get(datastack))
+    expired = set(graph.expired_roots(day(0), day(40)).tolist())
+    assert expired and not expired & cell_segments(engine, datastack, made.version)
+
+
+def cell_segments(engine: Engine, datastack: str, version: int | None) -> set[int]:
+    return {root for (root,) in ids_of(engine, datastack, version, "SELECT id FROM cellsegment")}
+
+
+def roots_in(engine: Engine, datastack: str, version: int | None, split: bool) -> set[int]:
+    table = f'"synapses__{datastack}_pcg"' if split else "synapses"
+    statement = f"SELECT pre_pt_root_id FROM {table} UNION SELECT post_pt_root_id FROM {table}"
+    return {root for (root,) in ids_of(engine, datastack, version, statement) if root is not None}
+
+
+def ids_of(engine: Engine, datastack: str, version: int | None, statement: str) -> list[tuple[int]]:
+    with engine.services.cluster.connect(f"{datastack}__mat{version}") as connection:
+        return connection.rows(statement)
 
 
 def upload_cells(engine: Engine, world: Path, datastack: str, created: datetime) -> None:
     """A second table, of one bound point: the synapses' centers."""
     mapping = {"id": "id", "center_coords": "pt_position"}
     folder = str(world / "annotations/synapses")
-    upload = UploadRequest("cells", "bound_tag", folder, mapping, created=created, force=True)
+    upload = UploadRequest("cells", "nucleus_detection", folder, mapping, created=created, force=True)
     engine.run(RunKind.BULK_UPLOAD, datastack, upload=upload)
 
 
@@ -72,7 +97,7 @@ def test_a_version_is_mended_where_it_lacks_a_table_and_where_its_rows_are_wrong
     before = digests(engine, datastack, version)
     mended = engine.run(RunKind.INCREMENTAL, datastack, base_version=base, mends=version)
     assert sorted(before) == ["synapses"]
-    assert mended.units[-1].facts == {"mended": ["cells", "synapses"], "revision": 1}
+    assert facts(mended, "mend.swap_in") == {"mended": ["cells", "synapses"], "revision": 1}
     assert digests(engine, datastack, version) == digests(engine, datastack, full.version)
     for table in ("cells", "synapses"):
         found, wanted = (engine.frozen(datastack, n, table) for n in (version, full.version))
@@ -82,7 +107,7 @@ def test_a_version_is_mended_where_it_lacks_a_table_and_where_its_rows_are_wrong
         )
         assert indexes(engine, datastack, version, table) == indexes(engine, datastack, full.version, table)
     again = engine.run(RunKind.INCREMENTAL, datastack, base_version=base, mends=version)
-    assert again.units[-1].facts == {"mended": []}
+    assert facts(again, "mend.swap_in") == {"mended": []}
     (revision,) = recorded(engine, datastack, version)
     assert (revision.revision, revision.run_id) == (1, mended.id)
     assert revision.mended == {"tables": {"cells": 2000, "synapses": 2000}, "swapped": ["cells", "synapses"]}

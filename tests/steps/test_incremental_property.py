@@ -40,12 +40,12 @@ class IncrementalHistory(History):
         self._check(made.version, as_of, f"__{self.name}_pcg" if split else "")
 
 
-def test_an_incremental_version_equals_a_full_freeze_of_its_moment(stage: Stage) -> None:  # noqa: F811
+def test_an_incremental_version_equals_a_full_freeze_of_its_moment(stage: Stage) -> None:
     IncrementalHistory.stage = stage
     run_state_machine_as_test(
         IncrementalHistory,
         settings=settings(
-            max_examples=5,
+            max_examples=3,
             stateful_step_count=16,
             deadline=None,
             suppress_health_check=list(HealthCheck),

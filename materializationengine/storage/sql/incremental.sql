@@ -42,10 +42,12 @@ WHERE h.pcg_table = {pcg_table} AND h.first_seen <= {moment} AND h.last_seen >= 
 INSERT INTO public.cellsegment {source} ON CONFLICT DO NOTHING
 
 -- still_referenced --
-SELECT t.id, e.root FROM {table} t JOIN public.cellsegment_expired e ON e.root = t.{root} LIMIT 1
+SELECT min(t.{supervoxel}), e.root FROM {table} t JOIN public.cellsegment_expired e ON e.root = t.{root}
+GROUP BY e.root
 
 -- delete_cell_segments --
-DELETE FROM public.cellsegment c USING public.cellsegment_expired e WHERE e.root = c.id
+DELETE FROM public.cellsegment c USING public.cellsegment_expired e
+WHERE e.root = c.id AND NOT EXISTS (SELECT 1 FROM pg_temp.alive a WHERE a.root = e.root)
 
 -- grant_readers --
 -- CAVE's analysts read as this role; where it does not exist there is nobody to grant to.
