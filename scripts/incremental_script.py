@@ -68,6 +68,7 @@ def parser(stage: Stage) -> ArgumentParser:
     add("--n_threads", type=int, default=stage.threads, help="threads, times the multiplier of each phase")
     add("--multipliers", type=numbers, default=MULTIPLIERS, help="threads of phases 1,2,3,4 for each of n_threads")
     add("--phases", type=numbers, default=stage.phases, help="which phases to do")
+    add("--annotation-source", choices=("storage",), default="storage", help="where phase 3 reads new tables")
     add("--sql_uri", help=f"the database server; without it the variable {URI}")
     add("--cg_table_id", help="checked against the datastack's chunkedgraph table")
     # The graph and the annotations are asked over HTTP and SQL now: the instances have no meaning any more.

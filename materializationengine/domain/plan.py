@@ -103,6 +103,8 @@ class IncrementalPlan:
     phases: tuple[int, ...]
     threads: tuple[int, ...]
     mends: int | None = None
+    strict: bool = True
+    """Whether a base that is not true of its moment stops the run; without, the table is copied in full instead."""
 
 
 @dataclass(frozen=True, slots=True)

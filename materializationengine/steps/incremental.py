@@ -112,7 +112,13 @@ def _merge(
     never_bound = bool(request.shape.points) and request.segmentation is None
     if never_bound or not base.has(request.shape):
         return None
-    return incremental_copy.merge_table(work.cluster, snapshot, _build(work), base, request, span)
+    try:
+        return incremental_copy.merge_table(work.cluster, snapshot, _build(work), base, request, span)
+    except VerificationFailed:
+        if work.plan.base.strict:
+            raise
+    frozen_build.drop_table(work.cluster, _build(work), request.shape.table)
+    return None
 
 
 def _roots_at(work: Work, supervoxels: Ids) -> tuple[Ids, Ids]:

@@ -137,6 +137,12 @@ def clear(cluster: Cluster, build: str) -> None:
             cursor.execute(f"DROP TABLE {qualified(name)} CASCADE")
 
 
+def drop_table(cluster: Cluster, build: str, table: str) -> None:
+    """Drop one table of the build, to be made another way."""
+    with closing(cluster.raw(build, f"drop {table}")) as connection, connection, connection.cursor() as cursor:
+        cursor.execute(f"DROP TABLE IF EXISTS {qualified(table)}")
+
+
 def copy_table(cluster: Cluster, snapshot: Snapshot, build: str, copy: TableCopy) -> Digest:
     """Stream one table into the build, sorted, and return the digest of what the snapshot held."""
     shape, plan = copy.shape, copy.annotation

@@ -94,7 +94,8 @@ def _plan(services: Services, connection: Connection, run_id: str, request: RunR
         case RunKind.FREEZE:
             return create_frozen_database.plan(connection, datastack, request, as_of, now, days)
         case RunKind.COMPLETE:
-            return complete_workflow.plan(connection, datastack, request, as_of, now, days)
+            share, threads = services.settings.incremental_share, services.settings.copy_threads
+            return complete_workflow.plan(connection, datastack, request, as_of, now, days, share, threads)
         case RunKind.INCREMENTAL:
             threads = services.settings.copy_threads
             return incremental.plan(connection, datastack, request, as_of, now, days, threads)

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from contextlib import closing
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from materializationengine.domain.plan import RunKind
+from materializationengine.domain.errors import UserMistake
+from materializationengine.domain.plan import RunKind, RunStatus
 from materializationengine.domain.records import RunRecord
 from materializationengine.kernel import moments
 from materializationengine.storage.version_revisions import Revision, revisions
 from materializationengine.storage.version_tables import version_rows
 from materializationengine.workflows.requests import UploadRequest
-from tests.harness import Engine
+from tests.harness import Engine, drop_databases
 
 BIRTH = moments.parse("2026-01-01T00:00:00+00:00")
 
@@ -129,6 +131,11 @@ def spoil(engine: Engine, datastack: str, version: int) -> None:
         with connection, connection.cursor() as cursor:
             cursor.execute("UPDATE synapses SET pre_pt_root_id = post_pt_root_id WHERE id % 100 = 1")
             assert cursor.rowcount
+            # An update moves rows to the end; back in order, so that nothing but the roots gives it away.
+            order = "ORDER BY pre_pt_supervoxel_id, id"
+            cursor.execute(f"CREATE TEMPORARY TABLE rows ON COMMIT DROP AS SELECT * FROM synapses {order}")
+            cursor.execute("TRUNCATE synapses")
+            cursor.execute(f"INSERT INTO synapses SELECT * FROM rows {order}")
 
 
 def indexes(engine: Engine, datastack: str, version: int | None, table: str) -> list[tuple[str, str]]:
@@ -140,3 +147,69 @@ def indexes(engine: Engine, datastack: str, version: int | None, table: str) -> 
 def recorded(engine: Engine, datastack: str, version: int) -> list[Revision]:
     with engine.services.cluster.connect(f"{datastack}_volume") as connection:
         return revisions(connection, engine.services.datastacks.get(datastack), version)
+
+
+@pytest.mark.parametrize(("share", "chosen"), [(0.0, False), (0.01, True)])
+def test_a_complete_workflow_starts_from_the_newest_version_where_little_changed(
+    engine: Engine, small_world: Path, datastack: str, share: float, chosen: bool
+) -> None:
+    _, version = two_versions(engine, small_world, datastack)
+    spoil(engine, datastack, version)
+    engine.services.settings = replace(engine.services.settings, incremental_share=share)
+    made = engine.run(RunKind.COMPLETE, datastack, as_of=day(50))
+    full = engine.run(RunKind.FREEZE, datastack, as_of=day(50))
+    actions = {unit.action for unit in made.units}
+    assert ("incremental.copy" in actions, "freeze.copy" in actions) == (chosen, not chosen)
+    assert digests(engine, datastack, made.version) == digests(engine, datastack, full.version)
+    # Nobody watches such a run, so a base that is not true of its moment costs time, not the version.
+    if chosen:
+        assert facts(made, "incremental.copy")["copied_in_full"] == ["synapses"]
+
+
+def test_a_base_that_is_not_true_of_its_moment_stops_the_run(engine: Engine, small_world: Path, datastack: str) -> None:
+    _, version = two_versions(engine, small_world, datastack)
+    spoil(engine, datastack, version)
+    made = engine.attempt(RunKind.INCREMENTAL, datastack, as_of=day(40), base_version=version)
+    assert made.status is RunStatus.FAILED and "mend it, or freeze in full" in (made.error or "")
+
+
+REFUSED: list[tuple[dict[str, Any], str]] = [
+    ({}, "needs the number"),
+    ({"base_version": 9}, "no version 9"),
+    ({"base_version": 1, "as_of": day(19)}, "lies before"),
+    ({"base_version": 1, "phases": (2, 3)}, "without 1 there is no base"),
+    ({"base_version": 1, "mends": 1, "as_of": day(21)}, "leave the moment out"),
+    ({"base_version": 1, "mends": 1, "phases": (1,)}, "only 3"),
+    ({"base_version": 1, "threads": (1, 2)}, "four numbers"),
+]
+
+
+def test_what_cannot_be_done_is_refused(engine: Engine, small_world: Path, datastack: str) -> None:
+    engine.load(small_world, datastack)
+    engine.upload_synapses(small_world, datastack, day(0))
+    engine.run(RunKind.COMPLETE, datastack, as_of=day(20))
+    for fields, told in REFUSED:
+        with pytest.raises(UserMistake, match=told):
+            engine.attempt(RunKind.INCREMENTAL, datastack, **fields)
+
+
+def test_readers_of_the_base_and_the_analysts_role_are_served(
+    engine: Engine, small_world: Path, datastack: str
+) -> None:
+    base, _ = two_versions(engine, small_world, datastack)
+    cluster = engine.services.cluster
+    with closing(cluster.raw()) as home, home, home.cursor() as cursor:
+        cursor.execute("CREATE ROLE analysis_user")
+    try:
+        with closing(cluster.raw(f"{datastack}__mat{base}")) as reader, reader.cursor() as cursor:
+            cursor.execute("SELECT count(*) FROM synapses")
+            made = engine.run(RunKind.INCREMENTAL, datastack, as_of=day(45), base_version=base)
+            cursor.execute("SELECT count(*) FROM synapses")
+            assert cursor.fetchone() == (2000,)
+        with cluster.connect(f"{datastack}__mat{made.version}") as connection:
+            granted = connection.rows("SELECT has_table_privilege('analysis_user', 'synapses', 'SELECT')")
+        assert granted == [(True,)]
+    finally:
+        drop_databases(cluster.url, datastack)
+        with closing(cluster.raw()) as home, home, home.cursor() as cursor:
+            cursor.execute("DROP ROLE analysis_user")

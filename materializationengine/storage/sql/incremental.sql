@@ -101,3 +101,20 @@ RETURNING revision
 SELECT r.revision, r.run_id, r.mended::text, r.made
 FROM matengine.version_revision r JOIN analysisversion v ON v.id = r.analysisversion_id
 WHERE v.datastack = $1 AND v.version = $2::int ORDER BY r.revision
+
+-- newest_base --
+-- A version about to expire may be dropped while it is read.
+SELECT v.version, h.time_stamp, h.datastack, h.version,
+       (SELECT sum(f.row_count)::bigint FROM matengine.frozen_table f WHERE f.analysisversion_id = h.id),
+       (SELECT coalesce(sum((f.facts ->> 'unresolved')::bigint), 0)::bigint
+        FROM matengine.frozen_table f WHERE f.analysisversion_id = h.id)
+FROM analysisversion v JOIN analysisversion h ON h.id = coalesce(v.parent_version, v.id)
+WHERE v.datastack = $1 AND v.status = 'AVAILABLE' AND v.valid AND h.time_stamp <= $2::timestamp
+  AND coalesce(h.is_merged, true) = $3 AND (v.expires_on IS NULL OR v.expires_on > $4::timestamp)
+  AND EXISTS (SELECT 1 FROM pg_database d WHERE d.datname = h.datastack || '__mat' || h.version)
+ORDER BY h.time_stamp DESC, v.version DESC LIMIT 1
+
+-- changed_rows --
+-- By the indexes on both columns.
+SELECT count(*) FROM {annotation} a
+WHERE a.created > $1::timestamp AND a.created <= $2::timestamp OR a.deleted > $1::timestamp AND a.deleted <= $2::timestamp
