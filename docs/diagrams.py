@@ -15,13 +15,17 @@ from svg import Band, Card, draw
 from materializationengine.domain.plan import Plan, RunKind, StepPlan
 from materializationengine.workflows.actions import ACTIONS
 
-FILES = {
+MEND = "mend"
+"""An incremental run that mends a version is a picture of its own."""
+
+FILES: dict[str, tuple[str, str]] = {
     "bulk_upload_workflow.svg": ("Bulk upload", RunKind.BULK_UPLOAD),
     "new_annotations_workflow.svg": ("Ingest new annotations", RunKind.INGEST),
     "update_root_id_workflow.svg": ("Update root ids", RunKind.UPDATE_ROOTS),
     "materialize_workflow.svg": ("Create frozen database", RunKind.FREEZE),
     "linked_workflows.svg": ("Complete workflow", RunKind.COMPLETE),
     "incremental_workflow.svg": ("Incremental materialization", RunKind.INCREMENTAL),
+    "mend_workflow.svg": ("Mending a version", MEND),
     "dummy_workflow.svg": ("Dummy workflow", RunKind.DUMMY),
 }
 """File name of each picture, its title and the run it shows; the first five names are those of CAVE's manual."""
@@ -33,7 +37,7 @@ STEPS = "materializationengine.steps."
 
 def draw_all() -> dict[str, str]:
     """File name and SVG of each diagram."""
-    known = {plan.kind: plan for plan in plans()}
+    known: dict[str, Plan] = {MEND if plan.mends is not None else plan.kind: plan for plan in plans()}
     groups = {
         prefix: title
         for title, kind in reversed(FILES.values())  # a deed belongs to the first workflow that has it

@@ -53,11 +53,16 @@ class PaperDatabase(Connection):
 
 
 class PaperVersion(PaperDatabase):
-    """The same, with one version of a month before."""
+    """The same, with one version of a month before, and another that holds no table yet."""
 
-    def one(self, *_: object) -> tuple[Any, ...]:
-        """That version: its status, validity, moment, datastack and number."""
-        return "AVAILABLE", True, datetime(2026, 2, 1), STACK.name, 1
+    def rows(self, sql: str, *params: object) -> list[tuple[Any, ...]]:
+        """The annotation tables, and those of the other version."""
+        return [] if "FROM analysistables" in sql else super().rows(sql, *params)
+
+    def one(self, sql: str, *_: object) -> tuple[Any, ...]:
+        """The one as a base: status, validity, moment, stack, number; the other: moment, status, merged, virtual."""
+        moment = datetime(2026, 2, 1)
+        return (moment, "AVAILABLE", True, False) if "is_merged" in sql else ("AVAILABLE", True, moment, STACK.name, 1)
 
 
 def plans() -> Iterator[Plan]:
@@ -68,6 +73,8 @@ def plans() -> Iterator[Plan]:
     yield update_root_ids.plan(paper, STACK, RunRequest(RunKind.UPDATE_ROOTS), NOW)
     yield create_frozen_database.plan(paper, STACK, RunRequest(RunKind.FREEZE), NOW, NOW, 7)
     yield incremental.plan(PaperVersion(), STACK, RunRequest(RunKind.INCREMENTAL, base_version=1), NOW, NOW, 7, 2)
+    mended = RunRequest(RunKind.INCREMENTAL, base_version=1, mends=2)
+    yield incremental.plan(PaperVersion(), STACK, mended, NOW, NOW, 7, 2)
     yield dummy_workflow.plan(RunRequest(RunKind.DUMMY))
     yield complete_workflow.plan(paper, STACK, RunRequest(RunKind.COMPLETE), NOW, NOW, 7)
 

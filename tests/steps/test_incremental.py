@@ -110,6 +110,8 @@ def test_a_version_is_mended_where_it_lacks_a_table_and_where_its_rows_are_wrong
         assert indexes(engine, datastack, version, table) == indexes(engine, datastack, full.version, table)
     again = engine.run(RunKind.INCREMENTAL, datastack, base_version=base, mends=version)
     assert facts(again, "mend.swap_in") == {"mended": []}
+    stack = engine.services.datastacks.get(datastack)
+    assert [row.revision for row in version_rows(engine.services.cluster, stack)] == [0, 1, 0]
     (revision,) = recorded(engine, datastack, version)
     assert (revision.revision, revision.run_id) == (1, mended.id)
     assert revision.mended == {"tables": {"cells": 2000, "synapses": 2000}, "swapped": ["cells", "synapses"]}
