@@ -22,6 +22,7 @@ import pyarrow as pa
 from adbc_driver_manager import Error as DriverError
 
 __all__ = [
+    "brief",
     "Connection",
     "DriverError",
     "copy_between",
@@ -39,6 +40,11 @@ _BATCH_BYTES = "adbc.postgresql.batch_size_hint_bytes"
 def sqlstate(error: BaseException) -> str:
     """The five-character SQLSTATE of a driver error, or '' where the connection broke before one came."""
     return getattr(error, "sqlstate", None) or getattr(error, "pgcode", None) or ""
+
+
+def brief(error: BaseException) -> str:
+    """What an error says, without the statement that ADBC repeats after it, which may be many kilobytes."""
+    return str(error).partition("\n\nQuery was:")[0].strip()
 
 
 class Connection:

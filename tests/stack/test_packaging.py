@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PACKAGES = [path.parent.name for path in ROOT.glob("*/__init__.py") if path.parent.name != "tests"]
+NOT_SHIPPED = {"tests", "bench"}
+PACKAGES = [path.parent.name for path in ROOT.glob("*/__init__.py") if path.parent.name not in NOT_SHIPPED]
 
 
 def _python(version: str) -> str:
