@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -177,11 +178,12 @@ def _checked(cluster: Cluster, snapshot: Snapshot, build: str, copy: TableCopy) 
     Where live roots are of another moment, all other columns are compared; the verification asks for roots again.
     """
     shape = copy.shape
-    made = frozen_build.table_digest(cluster, build, shape.table, shape.columns)
     columns = tuple(c for c in shape.columns if copy.roots_of is None or c.role is not Role.ROOT)
     select = select_shape(shape, copy.annotation.name, copy.segmentation, snapshot.moment, None)
-    with closing(snapshot.reader()) as source:
+    with closing(snapshot.reader()) as source, ThreadPoolExecutor(1) as beside:
+        making = beside.submit(frozen_build.table_digest, cluster, build, shape.table, shape.columns)
         wanted = frozen_build.digest(source, frozen_build.named_select(select, shape.columns), columns)
+        made = making.result()
     compared = made if copy.roots_of is None else frozen_build.table_digest(cluster, build, shape.table, columns)
     if compared != wanted:
         raise VerificationFailed(
