@@ -21,6 +21,7 @@ from materializationengine.workflows import (
     complete_workflow,
     create_frozen_database,
     dummy_workflow,
+    incremental,
     ingest_new_annotations,
     lookup_svid,
     missing_roots,
@@ -55,6 +56,19 @@ class PaperDatabase(Connection):
         """Nothing of that name, and no version yet."""
 
 
+class PaperVersion(PaperDatabase):
+    """The same, with one version of a month before, and another that holds no table yet."""
+
+    def rows(self, sql: str, *params: object) -> list[tuple[Any, ...]]:
+        """The annotation tables, and those of the other version."""
+        return [] if "FROM analysistables" in sql else super().rows(sql, *params)
+
+    def one(self, sql: str, *_: object) -> tuple[Any, ...]:
+        """The one as a base: status, validity, moment, stack, number; the other: moment, status, merged, virtual."""
+        moment = datetime(2026, 2, 1)
+        return (moment, "AVAILABLE", True, False) if "is_merged" in sql else ("AVAILABLE", True, moment, STACK.name, 1)
+
+
 def plans() -> Iterator[Plan]:
     """One plan of each kind of run."""
     paper = PaperDatabase()
@@ -62,6 +76,9 @@ def plans() -> Iterator[Plan]:
     yield ingest_new_annotations.plan(paper, STACK, RunRequest(RunKind.INGEST), NOW)
     yield update_root_ids.plan(paper, STACK, RunRequest(RunKind.UPDATE_ROOTS), NOW)
     yield create_frozen_database.plan(paper, STACK, RunRequest(RunKind.FREEZE), NOW, NOW, 7)
+    yield incremental.plan(PaperVersion(), STACK, RunRequest(RunKind.INCREMENTAL, base_version=1), NOW, NOW, 7, 2)
+    mended = RunRequest(RunKind.INCREMENTAL, base_version=1, mends=2)
+    yield incremental.plan(PaperVersion(), STACK, mended, NOW, NOW, 7, 2)
     yield dummy_workflow.plan(RunRequest(RunKind.DUMMY))
     yield complete_workflow.plan(paper, STACK, RunRequest(RunKind.COMPLETE), NOW, NOW, 7)
     yield update_database.plan(paper, STACK, RunRequest(RunKind.UPDATE_DATABASE), NOW)

@@ -15,7 +15,12 @@ DEVELOPMENT_DATABASE = "postgresql+psycopg2://postgres:materialize@127.0.0.1:543
 """Fits the README's `docker run ... -e POSTGRES_PASSWORD=materialize -p 5432:5432 postgis/postgis`."""
 
 _PREFIXES = ("MATERIALIZATION_", "MATENGINE_")
-_FOREIGN = {"MATENGINE_DIR", "MATERIALIZATION_ENGINE_SETTINGS", "MATERIALIZATION_ROW_CHUNK_SIZE"}
+_FOREIGN = {
+    "MATENGINE_DIR",
+    "MATERIALIZATION_ENGINE_SETTINGS",
+    "MATERIALIZATION_POSTGRES_URI",
+    "MATERIALIZATION_ROW_CHUNK_SIZE",
+}
 """Names that other programs read, or that CAVE has and this engine needs no more."""
 
 
@@ -70,6 +75,11 @@ class Settings:
         "index on positions of a frozen table: `measured`, `brin` or `gist`",
     )
     copy_threads: int = _setting("MATERIALIZATION_COPY_THREADS", 2, "tables copied side by side in a freeze")
+    incremental_share: float = _setting(
+        "MATERIALIZATION_INCREMENTAL_SHARE",
+        0.0,
+        "a complete workflow starts from the newest version where at most this share of its rows changed; 0: never",
+    )
     days_to_expire: int = _setting("DAYS_TO_EXPIRE", 7, "days after which a version expires; 0: never")
     lease: float = _setting("MATERIALIZATION_LEASE", 1800.0, "seconds after which a unit without news is taken over")
     sweep_every: float = _setting("MATERIALIZATION_SWEEP_EVERY", 5.0, "seconds between two looks for lost work")

@@ -210,6 +210,28 @@ def complete(datastack: str, expires_in_days: int | None, split: bool, **common:
 
 
 @run.command()
+@click.argument("datastack")
+@click.option("--base", type=click.IntRange(1), required=True, help="The version to start from.")
+@click.option("--mend", type=click.IntRange(1), help="Mend this version instead of making a new one.")
+@click.option("--expires-in-days", type=click.IntRange(0), help="0: never (default: DAYS_TO_EXPIRE).")
+@click.option("--split", is_flag=True, help="Keep annotation and segmentation tables apart.")
+@_common
+def incremental(
+    datastack: str, base: int, mend: int | None, expires_in_days: int | None, split: bool, **common: Any
+) -> None:
+    """Publish a version made from a BASE version and what changed since."""
+    request = RunRequest(
+        RunKind.INCREMENTAL,
+        datastack,
+        base_version=base,
+        mends=mend,
+        expires_in_days=expires_in_days,
+        split=split,
+    )
+    _start(request, **common)
+
+
+@run.command()
 @_common
 def dummy(**common: Any) -> None:
     """Units that only wait, to see queues and workers at work."""

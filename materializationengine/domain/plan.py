@@ -29,6 +29,7 @@ class RunKind(StrEnum):
     SPARSE_MISSING_ROOTS = "sparse-missing-roots"
     DENSE_MISSING_ROOTS = "dense-missing-roots"
     REMOVE_BAD_ROOTS = "remove-bad-roots"
+    INCREMENTAL = "incremental"
     DUMMY = "dummy"
 
 
@@ -94,6 +95,24 @@ class FreezePlan:
 
 
 @dataclass(frozen=True, slots=True)
+class IncrementalPlan:
+    """What a version is made from: a base version, its database and its moment.
+
+    `phases` are numbered as in 2019: 1 base tables, 2 new roots into `cellsegment`, 3 new tables, 4 expired roots.
+    `threads` holds one number for each phase. `mends` is the version to be mended, where no new one is made.
+    """
+
+    base: int
+    moment: datetime
+    database: str
+    phases: tuple[int, ...]
+    threads: tuple[int, ...]
+    mends: int | None = None
+    strict: bool = True
+    """Whether a base that is not true of its moment stops the run; without, the table is copied in full instead."""
+
+
+@dataclass(frozen=True, slots=True)
 class UnitSpec:
     """One unit of work: an action's name, its arguments as JSON, and what a person reads in the list."""
 
@@ -121,11 +140,14 @@ class Plan:
     tables: tuple[TablePlan, ...] = ()
     upload: UploadPlan | None = None
     freeze: FreezePlan | None = None
+    incremental: IncrementalPlan | None = None
 
     @property
     def exclusive(self) -> bool:
         """Whether it may not run beside another such run on the same aligned volume."""
-        return self.kind in (RunKind.UPDATE_ROOTS, RunKind.FREEZE, RunKind.COMPLETE, RunKind.UPDATE_DATABASE)
+        return self.kind in (
+            *(RunKind.UPDATE_ROOTS, RunKind.UPDATE_DATABASE, RunKind.FREEZE, RunKind.COMPLETE, RunKind.INCREMENTAL),
+        )
 
     @property
     def moment(self) -> datetime:
@@ -147,6 +169,18 @@ class Plan:
         if self.freeze is None:
             raise ValueError(f"a {self.kind} plan makes no version")
         return self.freeze
+
+    @property
+    def base(self) -> IncrementalPlan:
+        """`incremental` of a plan that has a base version."""
+        if self.incremental is None:
+            raise ValueError(f"a {self.kind} plan has no base version")
+        return self.incremental
+
+    @property
+    def mends(self) -> int | None:
+        """The version that is mended, None where none is."""
+        return None if self.incremental is None else self.incremental.mends
 
     def table(self, name: str) -> TablePlan:
         """The table of that name. Raises LookupError."""

@@ -95,7 +95,9 @@ class Connection:
             cursor.execute(sql, params or None)
             yield cursor.fetch_record_batch()
 
-    def append(self, table: str, rows: pa.Table, *, schema: str | None = None, temporary: bool = False) -> None:
+    def append(
+        self, table: str, rows: pa.Table | pa.RecordBatchReader, *, schema: str | None = None, temporary: bool = False
+    ) -> None:
         """Append columns to an existing table by binary COPY."""
         with self._handle.cursor() as cursor:
             cursor.adbc_ingest(table, rows, mode="append", db_schema_name=schema, temporary=temporary)

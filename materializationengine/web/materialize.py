@@ -122,6 +122,15 @@ def update_database(options: dict[str, Any], body: dict[str, Any], datastack: st
     return _start(RunKind.UPDATE_DATABASE, datastack, options | body)
 
 
+@blueprint.route(f"{_RUN}/incremental/datastack/<datastack>/version/<int:base_version>", methods=["POST"])
+@needs_admin
+@blueprint.arguments(TriggerOptions, location="query")
+@blueprint.arguments(TriggerOptions)
+def incremental(options: dict[str, Any], body: dict[str, Any], datastack: str, base_version: int) -> Started:
+    """Make a version from a base version and what changed since."""
+    return _start(RunKind.INCREMENTAL, datastack, options | body, base_version=base_version)
+
+
 @blueprint.route("/bulk_upload/upload/<datastack>/<table>/<segmentation_source>/<description>", methods=["POST"])
 @needs_admin
 @blueprint.arguments(UploadTrigger)
@@ -139,7 +148,13 @@ def bulk_upload(
     return started(RunRequest(RunKind.BULK_UPLOAD, datastack, upload=upload, requested_by=str(user().id)))
 
 
-def _start(kind: RunKind, datastack: str, options: dict[str, Any], table: str | None = None) -> Started:
+def _start(
+    kind: RunKind,
+    datastack: str,
+    options: dict[str, Any],
+    table: str | None = None,
+    base_version: int | None = None,
+) -> Started:
     return started(
         RunRequest(
             kind,
@@ -152,5 +167,6 @@ def _start(kind: RunKind, datastack: str, options: dict[str, Any], table: str | 
             annotation_ids=options.get("annotation_ids"),
             bad_roots=tuple(options.get("bad_roots") or ()),
             requested_by=str(user().id),
+            base_version=base_version,
         )
     )

@@ -91,6 +91,11 @@ class RunBody(Schema):
     annotation_ids = fields.List(Id(), allow_none=True, metadata={"description": "only these rows of `table`"})
     bad_roots = fields.List(Id(), load_default=list, metadata={"description": "roots to take away from `table`"})
     upload = fields.Nested(UploadBody, allow_none=True)
+    base_version = fields.Integer(strict=True, allow_none=True, metadata={"description": "of an incremental run"})
+    mends = fields.Integer(
+        strict=True, allow_none=True, metadata={"description": "version to mend, instead of a new one"}
+    )
+    phases = fields.List(fields.Integer(strict=True), allow_none=True, metadata={"description": "of 1, 2, 3 and 4"})
 
 
 class ListOptions(Schema):
@@ -157,6 +162,9 @@ def run_request(body: dict[str, Any], requested_by: str) -> RunRequest:
         annotation_ids=body.get("annotation_ids"),
         bad_roots=tuple(body["bad_roots"]),
         requested_by=requested_by,
+        base_version=body.get("base_version"),
+        mends=body.get("mends"),
+        phases=body.get("phases"),
     )
 
 

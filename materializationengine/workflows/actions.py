@@ -7,7 +7,18 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..domain.plan import UnitSpec, from_json, to_json
-from ..steps import bad_roots, bulk_load, dummy, freeze, ingest, missing_roots, update_roots, views
+from ..steps import (
+    bad_roots,
+    bulk_load,
+    dummy,
+    freeze,
+    incremental,
+    ingest,
+    mend,
+    missing_roots,
+    update_roots,
+    views,
+)
 from ..steps.work import Report, Work
 
 PROCESS = "process"
@@ -47,6 +58,9 @@ ACTIONS: dict[str, Action] = {
     "freeze.verify": Action(freeze.Verify, freeze.verify, WORKFLOW),
     "views.build": Action(views.Build, views.build, WORKFLOW),
     "freeze.publish": Action(freeze.Publish, freeze.publish, WORKFLOW),
+    "incremental.copy": Action(incremental.Copy, incremental.copy, WORKFLOW),
+    "incremental.settle": Action(incremental.Settle, incremental.settle, WORKFLOW),
+    "mend.swap_in": Action(mend.SwapIn, mend.swap_in, WORKFLOW),
     "dummy.wait": Action(dummy.Wait, dummy.wait, PROCESS),
 }
 

@@ -20,6 +20,7 @@ from . import (
     complete_workflow,
     create_frozen_database,
     dummy_workflow,
+    incremental,
     ingest_new_annotations,
     lookup_svid,
     missing_roots,
@@ -45,7 +46,7 @@ def launch(services: Services, request: RunRequest, send: Send, now: datetime | 
     with services.cluster.connect(database, f"launch {run_id}") as connection:
         plan = _plan(services, connection, run_id, request, now)
         ledger.open_run(connection, run_id, plan, requested_by=request.requested_by, subject=_subject(plan))
-        if plan.freeze is not None:
+        if plan.freeze is not None and plan.mends is None:
             version = version_publishing.begin_version(connection, plan, plan.freeze.expires_on)
             ledger.set_version(connection, run_id, version)
         connection.commit()
@@ -97,7 +98,8 @@ def _plan(services: Services, connection: Connection, run_id: str, request: RunR
         case RunKind.FREEZE:
             return create_frozen_database.plan(connection, datastack, request, as_of, now, days)
         case RunKind.COMPLETE:
-            return complete_workflow.plan(connection, datastack, request, as_of, now, days)
+            share, threads = services.settings.incremental_share, services.settings.copy_threads
+            return complete_workflow.plan(connection, datastack, request, as_of, now, days, share, threads)
         case RunKind.UPDATE_DATABASE:
             return update_database.plan(connection, datastack, request, as_of)
         case RunKind.LOOKUP_SVID:
@@ -108,6 +110,9 @@ def _plan(services: Services, connection: Connection, run_id: str, request: RunR
             return missing_roots.dense_plan(connection, datastack, request, as_of)
         case RunKind.REMOVE_BAD_ROOTS:
             return remove_bad_roots.plan(connection, datastack, request, as_of)
+        case RunKind.INCREMENTAL:
+            threads = services.settings.copy_threads
+            return incremental.plan(connection, datastack, request, as_of, now, days, threads)
 
 
 def _subject(plan: Plan) -> str | None:

@@ -32,6 +32,7 @@ class RunRequest:
 
     `as_of` is the moment that a version is true of; without one it is now less the margin of the settings.
     `annotation_ids` narrows an ingest or a look-up of supervoxels to these rows of its table.
+    `base_version`, `mends`, `phases` and `threads` (one number for each phase) belong to an incremental run.
     """
 
     kind: RunKind
@@ -46,3 +47,7 @@ class RunRequest:
     bad_roots: Sequence[int] = ()
     seconds: Sequence[float] = field(default=(0.1, 0.1, 0.1))
     requested_by: str = "0"
+    base_version: int | None = None
+    mends: int | None = None
+    phases: Sequence[int] | None = None
+    threads: Sequence[int] | None = None

@@ -94,6 +94,16 @@ UPLOAD = {"schema": "synapse", "mapping": {"ids": "id", "sv": ["a", "b"]}}
             RunRequest(RunKind.FREEZE, DS, expires_in_days=3, split=True),
         ),
         (
+            f"{RUN}/incremental/datastack/{DS}/version/4?days_to_expire=3",
+            None,
+            RunRequest(RunKind.INCREMENTAL, DS, expires_in_days=3, base_version=4),
+        ),
+        (
+            f"{V3}/runs",
+            {"kind": "incremental", "datastack": DS, "base_version": 4, "mends": 5, "phases": [3]},
+            RunRequest(RunKind.INCREMENTAL, DS, base_version=4, mends=5, phases=[3]),
+        ),
+        (
             f"{RUN}/complete_workflow/datastack/{DS}",
             {"days_to_expire": 5, "merge_tables": True, "timestamp": "2026-01-31T12:00:00"},
             RunRequest(RunKind.COMPLETE, DS, MOMENT, expires_in_days=5),
