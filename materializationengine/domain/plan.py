@@ -24,6 +24,7 @@ class RunKind(StrEnum):
     UPDATE_ROOTS = "update-roots"
     FREEZE = "freeze"
     COMPLETE = "complete"
+    RETIRE = "retire"
     DUMMY = "dummy"
 
 

@@ -8,13 +8,15 @@ from flask import Response
 
 from ..domain.errors import BadRequest
 from ..domain.plan import RunKind
+from ..kernel import moments
 from ..storage import annotation_catalog as catalog
+from ..storage import version_care
 from ..workflows.requests import RunRequest
 from .arguments import MATERIALIZE, Blueprint
 from .auth import check_write, needs, needs_admin, user
 from .extensions import live_session
 from .parts import parts
-from .run_payloads import TriggerOptions, UploadTrigger, upload_request
+from .run_payloads import TriggerOptions, UploadTrigger, VirtualBody, upload_request
 from .runs import started
 
 blueprint = Blueprint("materialize", __name__, url_prefix=f"{MATERIALIZE}/v2", description="Triggers of workflows")
@@ -76,6 +78,28 @@ def create_frozen(options: dict[str, Any], body: dict[str, Any], datastack: str)
 def complete_workflow(options: dict[str, Any], body: dict[str, Any], datastack: str) -> Started:
     """Ingest, update roots, and freeze a version."""
     return _start(RunKind.COMPLETE, datastack, options | body)
+
+
+@blueprint.route(f"{_RUN}/create_virtual/datastack/<datastack>", methods=["POST"])
+@needs("admin")
+@blueprint.arguments(VirtualBody)
+def create_virtual(body: dict[str, Any], datastack: str) -> str:
+    """Offer some tables of a version under another datastack's name; no database is made."""
+    known = parts()
+    volume = known.live.meet(known.datastack(datastack).aligned_volume)
+    name = body["virtual_version_name"]
+    with known.services.cluster.connect(volume, "create virtual version") as connection:
+        wanted = (datastack, body["target_version"], name, body["tables_to_include"])
+        version_care.create_virtual(connection, *wanted, moments.now())
+        connection.commit()
+    return f"{name} created"
+
+
+@blueprint.route(f"{_RUN}/remove_expired/datastack/<datastack>", methods=["POST"])
+@needs_admin
+def remove_expired(datastack: str) -> Started:
+    """End expired versions of a datastack and drop their databases."""
+    return _start(RunKind.RETIRE, datastack, {})
 
 
 @blueprint.route("/bulk_upload/upload/<datastack>/<table>/<segmentation_source>/<description>", methods=["POST"])

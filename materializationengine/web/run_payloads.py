@@ -76,6 +76,12 @@ class RunBody(Schema):
     expires_in_days = fields.Integer(strict=True, validate=validate.Range(0, 100_000), allow_none=True)
     split = fields.Boolean(load_default=False)
     everything = fields.Boolean(load_default=False, metadata={"description": "look up all roots, expired or not"})
+    keep = fields.Integer(
+        strict=True,
+        validate=validate.Range(1),
+        allow_none=True,
+        metadata={"description": "newest versions that a retirement leaves alone"},
+    )
     upload = fields.Nested(UploadBody, allow_none=True)
 
 
@@ -116,6 +122,31 @@ class UploadTrigger(Schema):
     reference_table = fields.String(allow_none=True)
 
 
+class PauseBody(Schema):
+    """What is to be paused; without a datastack all is."""
+
+    class Meta:
+        """Settings of marshmallow."""
+
+        unknown = RAISE
+
+    datastack = fields.String(allow_none=True, load_default=None)
+    reason = fields.String(load_default="")
+
+
+class VirtualBody(Schema):
+    """A part of a version to be offered under another name."""
+
+    class Meta:
+        """Settings of marshmallow."""
+
+        unknown = EXCLUDE
+
+    target_version = fields.Integer(required=True)
+    tables_to_include = fields.List(fields.String(), required=True)
+    virtual_version_name = fields.String(required=True, validate=validate.Length(1, 100))
+
+
 def run_request(body: dict[str, Any], requested_by: str) -> RunRequest:
     """The request that a `RunBody` describes."""
     upload = body.get("upload")
@@ -128,6 +159,7 @@ def run_request(body: dict[str, Any], requested_by: str) -> RunRequest:
         expires_in_days=body.get("expires_in_days"),
         split=body["split"],
         everything=body["everything"],
+        keep=body.get("keep"),
         requested_by=requested_by,
     )
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..domain.plan import UnitSpec, from_json, to_json
-from ..steps import bulk_load, dummy, freeze, ingest, update_roots
+from ..steps import bulk_load, dummy, freeze, ingest, retire, update_roots
 from ..steps.work import Report, Work
 
 PROCESS = "process"
@@ -41,6 +41,9 @@ ACTIONS: dict[str, Action] = {
     "freeze.index": Action(freeze.Index, freeze.index, WORKFLOW),
     "freeze.verify": Action(freeze.Verify, freeze.verify, WORKFLOW),
     "freeze.publish": Action(freeze.Publish, freeze.publish, WORKFLOW),
+    "retire.decide": Action(retire.Decide, retire.decide, WORKFLOW),
+    "retire.drop": Action(retire.Drop, retire.drop, WORKFLOW),
+    "retire.prune": Action(retire.Prune, retire.prune, WORKFLOW),
     "dummy.wait": Action(dummy.Wait, dummy.wait, PROCESS),
 }
 

@@ -31,6 +31,7 @@ class RunRequest:
     """A run as a door asks for it.
 
     `as_of` is the moment that a version is true of; without one it is now less the margin of the settings.
+    `keep` newest versions of a datastack survive a retirement (default: the settings').
     """
 
     kind: RunKind
@@ -41,5 +42,6 @@ class RunRequest:
     expires_in_days: int | None = None
     split: bool = False
     everything: bool = False
+    keep: int | None = None
     seconds: Sequence[float] = field(default=(0.1, 0.1, 0.1))
     requested_by: str = "0"

@@ -39,7 +39,8 @@ class Rounds:
         if database not in self._connections:
             self._connections[database] = self._services.cluster.connect(database, "sweep")
         connection = self._connections[database]
-        found = ledger.sweep(connection, database, resend=resend)
+        window = self._services.settings.run_window
+        found = ledger.sweep(connection, database, resend=resend, window=window)
         if janitor.has_work(connection):
             janitor.clean(self._services.cluster, database)
         return found
