@@ -88,8 +88,10 @@ def resume(cluster: Cluster, run_id: str) -> str:
 
 def phase_begin(steps: Sequence[StepPlan], position: int) -> int:
     """Where the phase of a step begins; a step without planned units belongs to the steps before it."""
-    family = next((found for step in reversed(steps[: position + 1]) if (found := _family(step))), "")
-    while position > 0 and _family(steps[position - 1]) in ("", family):
+    families: list[str] = []
+    for step in steps[: position + 1]:
+        families.append(_family(step) or (families[-1] if families else ""))
+    while position > 0 and families[position - 1] == families[position]:
         position -= 1
     return position
 
