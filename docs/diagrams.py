@@ -21,6 +21,7 @@ FILES = {
     "update_root_id_workflow.svg": ("Update root ids", RunKind.UPDATE_ROOTS),
     "materialize_workflow.svg": ("Create frozen database", RunKind.FREEZE),
     "linked_workflows.svg": ("Complete workflow", RunKind.COMPLETE),
+    "database_removal_workflow.svg": ("Periodic database removal", RunKind.RETIRE),
     "dummy_workflow.svg": ("Dummy workflow", RunKind.DUMMY),
 }
 """File name of each picture, its title and the run it shows; the first five names are those of CAVE's manual."""

@@ -22,6 +22,7 @@ from materializationengine.workflows import (
     create_frozen_database,
     dummy_workflow,
     ingest_new_annotations,
+    periodic_database_removal,
     update_root_ids,
 )
 from materializationengine.workflows.requests import RunRequest, UploadRequest
@@ -58,6 +59,8 @@ def plans() -> Iterator[Plan]:
     yield ingest_new_annotations.plan(paper, STACK, RunRequest(RunKind.INGEST), NOW)
     yield update_root_ids.plan(paper, STACK, RunRequest(RunKind.UPDATE_ROOTS), NOW)
     yield create_frozen_database.plan(paper, STACK, RunRequest(RunKind.FREEZE), NOW, NOW, 7)
+    volume = STACK.aligned_volume
+    yield periodic_database_removal.plan([volume], STACK, RunRequest(RunKind.RETIRE), NOW, 1)
     yield dummy_workflow.plan(RunRequest(RunKind.DUMMY))
     yield complete_workflow.plan(paper, STACK, RunRequest(RunKind.COMPLETE), NOW, NOW, 7)
 

@@ -18,7 +18,8 @@ from .requests import RunRequest
 
 log = structlog.get_logger(__name__)
 
-_KINDS = {Deed.MATERIALIZE: RunKind.COMPLETE, Deed.UPDATE: RunKind.UPDATE_ROOTS, Deed.RETIRE: RunKind.RETIRE}
+KINDS = {Deed.MATERIALIZE: RunKind.COMPLETE, Deed.UPDATE: RunKind.UPDATE_ROOTS, Deed.RETIRE: RunKind.RETIRE}
+"""What each deed of a schedule starts."""
 
 
 def look(services: Services, schedule: Schedule, send: Send, now: datetime) -> list[str]:
@@ -89,7 +90,7 @@ def _start(
     """Start the run of a slot; its id follows from the slot, so it cannot be started twice."""
     run_id = slot_run_id(schedule.name, slot, datastack)
     request = RunRequest(
-        _KINDS[schedule.deed],
+        KINDS[schedule.deed],
         datastack,
         expires_in_days=schedule.days,
         split=not schedule.merge_tables,
