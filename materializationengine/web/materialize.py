@@ -13,7 +13,7 @@ from ..storage import annotation_catalog as catalog
 from ..storage import version_care
 from ..workflows.requests import RunRequest
 from .arguments import MATERIALIZE, Blueprint
-from .auth import check_write, needs, needs_admin, user
+from .auth import check_write, needs, needs_admin, needs_login, token, user
 from .extensions import live_session
 from .parts import parts
 from .run_payloads import TriggerOptions, UploadTrigger, VirtualBody, upload_request
@@ -81,11 +81,12 @@ def complete_workflow(options: dict[str, Any], body: dict[str, Any], datastack: 
 
 
 @blueprint.route(f"{_RUN}/create_virtual/datastack/<datastack>", methods=["POST"])
-@needs("admin")
+@needs_login
 @blueprint.arguments(VirtualBody)
 def create_virtual(body: dict[str, Any], datastack: str) -> str:
-    """Offer some tables of a version under another datastack's name; no database is made."""
+    """Offer some tables of a version under another datastack's name; takes an administrator of the dataset."""
     known = parts()
+    known.auth.require_dataset_admin(token(), "datastack", datastack)
     volume = known.live.meet(known.datastack(datastack).aligned_volume)
     name = body["virtual_version_name"]
     with known.services.cluster.connect(volume, "create virtual version") as connection:
@@ -93,13 +94,6 @@ def create_virtual(body: dict[str, Any], datastack: str) -> str:
         version_care.create_virtual(connection, *wanted, moments.now())
         connection.commit()
     return f"{name} created"
-
-
-@blueprint.route(f"{_RUN}/remove_expired/datastack/<datastack>", methods=["POST"])
-@needs_admin
-def remove_expired(datastack: str) -> Started:
-    """End expired versions of a datastack and drop their databases."""
-    return _start(RunKind.RETIRE, datastack, {})
 
 
 @blueprint.route("/bulk_upload/upload/<datastack>/<table>/<segmentation_source>/<description>", methods=["POST"])

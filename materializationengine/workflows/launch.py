@@ -14,7 +14,7 @@ from ..domain.plan import Plan, RunKind, from_json, to_json
 from ..domain.records import RunRecord
 from ..kernel import moments
 from ..kernel.columns import Connection
-from ..storage import estimates, ledger, run_control, run_records, version_publishing
+from ..storage import estimates, janitor, ledger, run_control, run_records, version_publishing
 from ..storage.ledger import Message
 from ..storage.live_database import ensure, live_databases
 from . import (
@@ -90,6 +90,8 @@ def estimate(services: Services, connection: Connection, plan: Plan) -> Estimate
 
 def resume(services: Services, run_id: str, send: Send) -> RunRecord:
     """Let a failed or cancelled run go on where its phase began, and return its record."""
+    # What the ended attempt staged must be gone before its successor stages under the same names.
+    janitor.clean(services.cluster, run_records.find_run(services.cluster, run_id).database)
     database = run_control.resume(services.cluster, run_id)
     wake(services, [database], send)
     return run_records.find_run(services.cluster, run_id)
