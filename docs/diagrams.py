@@ -26,6 +26,7 @@ FILES: dict[str, tuple[str, str]] = {
     "linked_workflows.svg": ("Complete workflow", RunKind.COMPLETE),
     "incremental_workflow.svg": ("Incremental materialization", RunKind.INCREMENTAL),
     "mend_workflow.svg": ("Mending a version", MEND),
+    "database_removal_workflow.svg": ("Periodic database removal", RunKind.RETIRE),
     "dummy_workflow.svg": ("Dummy workflow", RunKind.DUMMY),
     "update_database_workflow.svg": ("Update database", RunKind.UPDATE_DATABASE),
     "lookup_svid_workflow.svg": ("Look up supervoxels", RunKind.LOOKUP_SVID),

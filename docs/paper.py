@@ -25,6 +25,7 @@ from materializationengine.workflows import (
     ingest_new_annotations,
     lookup_svid,
     missing_roots,
+    periodic_database_removal,
     remove_bad_roots,
     update_database,
     update_root_ids,
@@ -79,6 +80,8 @@ def plans() -> Iterator[Plan]:
     yield incremental.plan(PaperVersion(), STACK, RunRequest(RunKind.INCREMENTAL, base_version=1), NOW, NOW, 7, 2)
     mended = RunRequest(RunKind.INCREMENTAL, base_version=1, mends=2)
     yield incremental.plan(PaperVersion(), STACK, mended, NOW, NOW, 7, 2)
+    volume = STACK.aligned_volume
+    yield periodic_database_removal.plan([volume], STACK, RunRequest(RunKind.RETIRE), NOW, 1)
     yield dummy_workflow.plan(RunRequest(RunKind.DUMMY))
     yield complete_workflow.plan(paper, STACK, RunRequest(RunKind.COMPLETE), NOW, NOW, 7)
     yield update_database.plan(paper, STACK, RunRequest(RunKind.UPDATE_DATABASE), NOW)

@@ -100,6 +100,34 @@ class Settings:
     dump_folder: str = _setting(
         "MATERIALIZATION_DUMP_FOLDER", "", "folder to which tables of versions are dumped as CSV"
     )
+    run_window: int = _setting(
+        "MATERIALIZATION_RUN_WINDOW", 16, "units of one run that are sent or at work at a time; the rest wait"
+    )
+    graph_rate: float = _setting(
+        "MATERIALIZATION_GRAPH_RATE", 0.0, "chunkedgraph requests a second, all workers together; 0: no limit"
+    )
+    graph_burst: int = _setting(
+        "MATERIALIZATION_GRAPH_BURST", 10, "chunkedgraph requests that may come at once after a pause"
+    )
+    beat_schedules: str = _setting("BEAT_SCHEDULES", "", "schedules as a JSON list, or the path of a JSON file")
+    beat_every: float = _setting(
+        "MATERIALIZATION_BEAT_EVERY", 60.0, "seconds between two looks for missed slots of schedules"
+    )
+    beat_grace: float = _setting(
+        "MATERIALIZATION_BEAT_GRACE", 604_800.0, "seconds after which a missed slot is not caught up any more"
+    )
+    min_databases: int = _setting("MIN_DATABASES", 1, "newest versions of a datastack that retention leaves alone")
+    max_databases: int = _setting(
+        "MAX_DATABASES", 0, "versions of a datastack at which periodic materialization skips; 0: no cap"
+    )
+    unit_days: float = _setting(
+        "MATERIALIZATION_UNIT_DAYS", 30.0, "days after which the units of an ended run are summed up"
+    )
+    run_days: float = _setting("MATERIALIZATION_RUN_DAYS", 365.0, "days after which an ended run is forgotten")
+    disk_reserve: float = _setting(
+        "MATERIALIZATION_DISK_RESERVE", 1.0, "GB of the database's disk that a plan must leave free"
+    )
+    slack_webhook: str = _setting("SLACK_WEBHOOK", "", "address that is told of failed runs", secret=True)
     log_level: str = _setting("LOGGING_LEVEL", "INFO", "least severe log line that is written")
 
     @classmethod

@@ -12,6 +12,7 @@ import structlog
 from ..domain.errors import MaterializationError, UserMistake
 from ..stack.commands import stack
 from .demo import demo
+from .operate import pause, schedules_command, unpause
 from .run import run
 from .runs import runs
 from .versions import versions
@@ -48,3 +49,6 @@ main.add_command(run)
 main.add_command(runs)
 main.add_command(versions)
 main.add_command(view)
+main.add_command(pause)
+main.add_command(unpause)
+main.add_command(schedules_command)

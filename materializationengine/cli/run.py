@@ -13,9 +13,10 @@ from typing import Any
 import click
 
 from ..domain.datastack import Resolution
+from ..domain.estimate import GB, check_room
 from ..domain.plan import RunKind, RunStatus, to_json
 from ..workflows.celery_app import create_celery
-from ..workflows.launch import launch, plan_run
+from ..workflows.launch import estimate_run, launch
 from ..workflows.requests import RunRequest, UploadRequest
 from .context import Moment, folder_option, json_option, services
 from .progress import show_record, watch
@@ -50,7 +51,9 @@ def _start(
     parts = services(folder)
     request = replace(request, as_of=timestamp, requested_by="command line")
     if dry_run:
-        click.echo(json.dumps(to_json(plan_run(parts, request)), indent=2))
+        plan, expected = estimate_run(parts, request)
+        click.echo(json.dumps(to_json(plan) | {"estimate": to_json(expected)}, indent=2))
+        check_room(expected, parts.settings.disk_reserve * GB)
         return
     record = launch(parts, request, create_celery(parts.settings).send)
     if wait:
@@ -229,6 +232,15 @@ def incremental(
         split=split,
     )
     _start(request, **common)
+
+
+@run.command()
+@click.argument("datastack", required=False)
+@click.option("--keep", type=click.IntRange(1), help="Newest versions that stay (default: MIN_DATABASES).")
+@_common
+def retire(datastack: str | None, keep: int | None, **common: Any) -> None:
+    """End expired versions, of DATASTACK or of all, drop their databases, and prune the ledger."""
+    _start(RunRequest(RunKind.RETIRE, datastack, keep=keep), **common)
 
 
 @run.command()

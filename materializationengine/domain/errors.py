@@ -96,6 +96,10 @@ class RunInProgress(UserMistake):
     """Another run on the same aligned volume is active."""
 
 
+class NoRoom(UserMistake):
+    """The plan would fill the database's disk; retire versions, or give it more room."""
+
+
 class AlreadySuperseded(UserMistake):
     """The annotation was updated or deleted before; change its successor."""
 

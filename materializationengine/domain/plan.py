@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -30,6 +31,7 @@ class RunKind(StrEnum):
     DENSE_MISSING_ROOTS = "dense-missing-roots"
     REMOVE_BAD_ROOTS = "remove-bad-roots"
     INCREMENTAL = "incremental"
+    RETIRE = "retire"
     DUMMY = "dummy"
 
 
@@ -194,6 +196,10 @@ def _converter() -> cattrs.Converter:
     converter = cattrs.Converter(forbid_extra_keys=True)
     converter.register_unstructure_hook(datetime, lambda moment: moments.require_aware(moment).isoformat())
     converter.register_structure_hook(datetime, lambda text, _: moments.parse(text))
+    # One name or several, as a mapping of an upload has them: cattrs does not choose by itself.
+    converter.register_structure_hook(
+        str | Sequence[str], lambda names, _: names if isinstance(names, str) else [*names]
+    )
     return converter
 
 

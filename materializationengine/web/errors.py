@@ -31,6 +31,7 @@ STATUS: Mapping[type[Exception], int] = {
     errors.TableExists: HTTPStatus.CONFLICT,
     errors.RunInProgress: HTTPStatus.CONFLICT,
     errors.AlreadySuperseded: HTTPStatus.CONFLICT,
+    errors.NoRoom: HTTPStatus.INSUFFICIENT_STORAGE,
     errors.VersionNotAvailable: HTTPStatus.GONE,
     errors.TooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     errors.ConfigurationError: HTTPStatus.INTERNAL_SERVER_ERROR,

@@ -8,13 +8,22 @@ from flask import Response
 
 from ..domain.errors import BadRequest
 from ..domain.plan import RunKind
+from ..kernel import moments
 from ..storage import annotation_catalog as catalog
+from ..storage import version_care
 from ..workflows.requests import RunRequest
 from .arguments import MATERIALIZE, Blueprint
-from .auth import check_write, needs, needs_admin, user
+from .auth import check_write, needs, needs_admin, needs_login, token, user
 from .extensions import live_session
 from .parts import parts
-from .run_payloads import BadRootsTrigger, IdsTrigger, TriggerOptions, UploadTrigger, upload_request
+from .run_payloads import (
+    BadRootsTrigger,
+    IdsTrigger,
+    TriggerOptions,
+    UploadTrigger,
+    VirtualBody,
+    upload_request,
+)
 from .runs import started
 
 blueprint = Blueprint("materialize", __name__, url_prefix=f"{MATERIALIZE}/v2", description="Triggers of workflows")
@@ -129,6 +138,22 @@ def update_database(options: dict[str, Any], body: dict[str, Any], datastack: st
 def incremental(options: dict[str, Any], body: dict[str, Any], datastack: str, base_version: int) -> Started:
     """Make a version from a base version and what changed since."""
     return _start(RunKind.INCREMENTAL, datastack, options | body, base_version=base_version)
+
+
+@blueprint.route(f"{_RUN}/create_virtual/datastack/<datastack>", methods=["POST"])
+@needs_login
+@blueprint.arguments(VirtualBody)
+def create_virtual(body: dict[str, Any], datastack: str) -> str:
+    """Offer some tables of a version under another datastack's name; takes an administrator of the dataset."""
+    known = parts()
+    known.auth.require_dataset_admin(token(), "datastack", datastack)
+    volume = known.live.meet(known.datastack(datastack).aligned_volume)
+    name = body["virtual_version_name"]
+    with known.services.cluster.connect(volume, "create virtual version") as connection:
+        wanted = (datastack, body["target_version"], name, body["tables_to_include"])
+        version_care.create_virtual(connection, *wanted, moments.now())
+        connection.commit()
+    return f"{name} created"
 
 
 @blueprint.route("/bulk_upload/upload/<datastack>/<table>/<segmentation_source>/<description>", methods=["POST"])

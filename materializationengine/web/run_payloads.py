@@ -90,6 +90,12 @@ class RunBody(Schema):
     everything = fields.Boolean(load_default=False, metadata={"description": "look up all roots, expired or not"})
     annotation_ids = fields.List(Id(), allow_none=True, metadata={"description": "only these rows of `table`"})
     bad_roots = fields.List(Id(), load_default=list, metadata={"description": "roots to take away from `table`"})
+    keep = fields.Integer(
+        strict=True,
+        validate=validate.Range(1),
+        allow_none=True,
+        metadata={"description": "newest versions that a retirement leaves alone"},
+    )
     upload = fields.Nested(UploadBody, allow_none=True)
     base_version = fields.Integer(strict=True, allow_none=True, metadata={"description": "of an incremental run"})
     mends = fields.Integer(
@@ -147,6 +153,31 @@ class UploadTrigger(Schema):
     reference_table = fields.String(allow_none=True)
 
 
+class PauseBody(Schema):
+    """What is to be paused; without a datastack all is."""
+
+    class Meta:
+        """Settings of marshmallow."""
+
+        unknown = RAISE
+
+    datastack = fields.String(allow_none=True, load_default=None)
+    reason = fields.String(load_default="")
+
+
+class VirtualBody(Schema):
+    """A part of a version to be offered under another name."""
+
+    class Meta:
+        """Settings of marshmallow."""
+
+        unknown = EXCLUDE
+
+    target_version = fields.Integer(required=True)
+    tables_to_include = fields.List(fields.String(), required=True)
+    virtual_version_name = fields.String(required=True, validate=validate.Length(1, 100))
+
+
 def run_request(body: dict[str, Any], requested_by: str) -> RunRequest:
     """The request that a `RunBody` describes."""
     upload = body.get("upload")
@@ -161,6 +192,7 @@ def run_request(body: dict[str, Any], requested_by: str) -> RunRequest:
         everything=body["everything"],
         annotation_ids=body.get("annotation_ids"),
         bad_roots=tuple(body["bad_roots"]),
+        keep=body.get("keep"),
         requested_by=requested_by,
         base_version=body.get("base_version"),
         mends=body.get("mends"),

@@ -16,6 +16,7 @@ from ..steps import (
     ingest,
     mend,
     missing_roots,
+    retire,
     update_roots,
     views,
 )
@@ -61,6 +62,9 @@ ACTIONS: dict[str, Action] = {
     "incremental.copy": Action(incremental.Copy, incremental.copy, WORKFLOW),
     "incremental.settle": Action(incremental.Settle, incremental.settle, WORKFLOW),
     "mend.swap_in": Action(mend.SwapIn, mend.swap_in, WORKFLOW),
+    "retire.decide": Action(retire.Decide, retire.decide, WORKFLOW),
+    "retire.drop": Action(retire.Drop, retire.drop, WORKFLOW),
+    "retire.prune": Action(retire.Prune, retire.prune, WORKFLOW),
     "dummy.wait": Action(dummy.Wait, dummy.wait, PROCESS),
 }
 

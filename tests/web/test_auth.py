@@ -97,7 +97,11 @@ ADMIN = [
         for word in ("ingest_annotations", "update_roots", "create_frozen", "complete_workflow")
     ),
     f"/materialize/api/v2/bulk_upload/upload/{frozen.DATASTACK}/t/{frozen.PCG}/d",
+    "/materialize/api/v3/runs/pause",
+    "/materialize/api/v3/runs/unpause",
+    *(f"/materialize/api/v3/runs/000000000000/{deed}" for deed in ("cancel", "retry", "resume")),
 ]
+VIRTUAL = f"/materialize/api/v2/materialize/run/create_virtual/datastack/{frozen.DATASTACK}"
 
 
 @pytest.mark.parametrize("path", OPEN)
@@ -114,6 +118,12 @@ def test_what_takes_the_permission_to_view(guarded: Flask, method: str, path: st
 @pytest.mark.parametrize("path", ADMIN)
 def test_what_takes_an_administrator(guarded: Flask, path: str) -> None:
     assert [status(guarded, who, "POST", path, {}) for who in (None, "stranger", "writer")] == [401, 403, 403]
+
+
+def test_a_virtual_version_takes_an_administrator_of_the_dataset(guarded: Flask) -> None:
+    body = {"target_version": 99, "tables_to_include": ["nuclei"], "virtual_version_name": "shared"}
+    asked = [status(guarded, who, "POST", VIRTUAL, body) for who in (None, "stranger", "writer", "admin")]
+    assert asked == [401, 403, 403, 404]
 
 
 def test_runs_show_only_what_one_may_view(guarded: Flask) -> None:
