@@ -44,6 +44,18 @@ class BadQuery(BadRequest):
     """The query names something that the table does not have."""
 
 
+class BadRootIds(BadQuery):
+    """Some of the ids are no roots at the moment asked for."""
+
+
+class NotOffered(UserMistake):
+    """The answer is not offered in a form that the request accepts."""
+
+
+class MissingLookups(UserMistake):
+    """Rows of the moment wait for the look-up of their supervoxels."""
+
+
 class BadUpload(BadRequest):
     """The files do not fit the table."""
 

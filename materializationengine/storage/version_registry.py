@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Select, and_, select
+from sqlalchemy import Select, and_, func, select
 from sqlalchemy.orm import Session, aliased
 
 from ..domain.datastack import Datastack, Resolution
@@ -65,6 +65,13 @@ def versions(session: Session, datastack: str, *, expired: bool = False) -> list
         statement = statement.where(AnalysisVersion.valid.is_(True))
     rows = session.execute(statement.order_by(AnalysisVersion.version))
     return [_version(row, parent) for row, parent in rows]
+
+
+def is_virtual(session: Session, datastack: str) -> bool:
+    """Whether the datastack only shows versions of another one."""
+    held = select(func.count(), func.count(AnalysisVersion.parent_version))
+    total, virtual = session.execute(held.where(AnalysisVersion.datastack == datastack)).one()
+    return bool(total) and total == virtual
 
 
 def version(session: Session, datastack: str, number: int) -> Version:

@@ -26,6 +26,8 @@ STATUS: Mapping[type[Exception], int] = {
     errors.TableDenied: HTTPStatus.UNAUTHORIZED,
     errors.NotAllowed: HTTPStatus.FORBIDDEN,
     errors.Unknown: HTTPStatus.NOT_FOUND,
+    errors.MissingLookups: HTTPStatus.NOT_ACCEPTABLE,
+    errors.NotOffered: HTTPStatus.NOT_ACCEPTABLE,
     errors.QueryTimeout: HTTPStatus.REQUEST_TIMEOUT,
     errors.BackDated: HTTPStatus.CONFLICT,
     errors.TableExists: HTTPStatus.CONFLICT,

@@ -17,6 +17,7 @@ from ..gateways.auth import Auth, AuthDisabled, AuthService
 from ..gateways.forward import Forwarder
 from ..storage.engines import Cluster
 from ..storage.live_database import ensure
+from ..storage.live_rows import LookUps
 from ..storage.read_pool import ReadPool
 from ..workflows.celery_app import EngineCelery, create_celery
 
@@ -47,6 +48,7 @@ class Parts:
         self.settings = settings
         self.services = Services(settings, "matengine web")
         self.auth: Auth = AuthDisabled() if settings.auth_disabled else _auth(settings)
+        self.look_ups = LookUps()
         self.pool = ReadPool(self.services.cluster, settings.query_timeout)
         self.celery: EngineCelery = create_celery(settings)
         self.live = LiveDatabases(self.services.cluster)

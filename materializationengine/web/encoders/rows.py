@@ -15,12 +15,24 @@ CONTENT_TYPE = "application/json"
 def encode(names: list[str], batches: Iterable[pa.RecordBatch]) -> Iterator[bytes]:
     """The bytes of the array, batch by batch; whole numbers keep every digit."""
     opening = "["
+    for texts in _texts(names, batches):
+        yield (opening + ",".join(texts)).encode()
+        opening = ","
+    yield b"[]\n" if opening == "[" else b"]\n"
+
+
+def lines(names: list[str], batches: Iterable[pa.RecordBatch]) -> Iterator[bytes]:
+    """One object on each line, batch by batch."""
+    for texts in _texts(names, batches):
+        yield ("\n".join(texts) + "\n").encode()
+
+
+def _texts(names: list[str], batches: Iterable[pa.RecordBatch]) -> Iterator[list[str]]:
     for batch in batches:
         rows = zip(*(_values(batch.column(number)) for number in range(len(names))), strict=True)
-        for row in rows:
-            yield (opening + json.dumps(dict(zip(names, row, strict=True)), separators=(",", ":"))).encode()
-            opening = ","
-    yield b"[]\n" if opening == "[" else b"]\n"
+        texts = [json.dumps(dict(zip(names, row, strict=True)), separators=(",", ":")) for row in rows]
+        if texts:
+            yield texts
 
 
 def _values(column: pa.Array) -> list[Any]:
