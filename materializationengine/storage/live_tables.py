@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import and_, or_, select
+from sqlalchemy import ColumnElement, Select, and_, or_, select
 from sqlalchemy.orm import Session
 
 from ..domain.datastack import Datastack
@@ -50,7 +50,7 @@ def names_at(session: Session, at: datetime) -> list[str]:
     return list(session.scalars(select(AnnotationTable.table_name).where(_there(at)).order_by("table_name")))
 
 
-def _tables(stack: Datastack, at: datetime):  # type: ignore[no-untyped-def]
+def _tables(stack: Datastack, at: datetime) -> Select[AnnotationTable, int]:
     beside = and_(
         SegmentationTable.annotation_table == AnnotationTable.table_name,
         SegmentationTable.pcg_table_name == stack.pcg_table,
@@ -58,7 +58,7 @@ def _tables(stack: Datastack, at: datetime):  # type: ignore[no-untyped-def]
     return select(AnnotationTable, SegmentationTable.id).outerjoin(SegmentationTable, beside).where(_there(at))
 
 
-def _there(at: datetime):  # type: ignore[no-untyped-def]
+def _there(at: datetime) -> ColumnElement[bool]:
     """Law 1 for tables: a legacy one that is not valid and has no time of removal is left out."""
     moment = moments.naive(at)
     living = and_(AnnotationTable.deleted.is_(None), AnnotationTable.valid.is_not(False))

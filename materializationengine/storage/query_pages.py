@@ -57,10 +57,11 @@ def past(plan: QueryPlan) -> Iterator[str]:
     if len(keys) == 1:
         yield from _later(*keys[0])
         return
-    ways = []
-    for number, (key, value) in enumerate(keys):
-        for later in _later(key, value):
-            ways.append(" AND ".join([*(_same(*pair) for pair in keys[:number]), later]))
+    ways = [
+        " AND ".join([*(_same(*pair) for pair in keys[:number]), later])
+        for number, (key, value) in enumerate(keys)
+        for later in _later(key, value)
+    ]
     yield "(" + " OR ".join(f"({way})" for way in ways) + ")"
 
 

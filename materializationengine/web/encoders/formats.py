@@ -28,14 +28,12 @@ _ROW_GROUP = 1 << 17
 
 def chosen(accept: MIMEAccept) -> str | None:
     """The media type to answer with; None where nothing that is accepted is offered."""
-    if not accept or (accept["*/*"] > 0 and accept.best in ("*/*", None)):
-        return DEFAULT
-    named = [kind for kind, quality in accept if kind in OFFERED and quality > 0]
-    if named:
-        return named[0]
-    if accept["*/*"] > 0 or DEFAULT in accept.values() or "application/*" in accept.values():
-        return DEFAULT
-    return None
+    named = [kind.partition(";")[0] for kind, quality in accept if quality > 0]
+    found = next((kind for kind in named if kind in OFFERED), None)
+    if found is not None:
+        return found
+    anything = not accept or any(kind in named for kind in ("*/*", "application/*", DEFAULT))
+    return DEFAULT if anything else None
 
 
 def encode(kind: str, schema: pa.Schema, batches: Iterable[pa.RecordBatch], codec: str | None) -> Iterator[bytes]:
