@@ -35,7 +35,7 @@ class Source:
     """A table of a version as a query sees it: the columns of a flat table, whatever lies underneath.
 
     `segmentation` is the second table of a split version, which holds the looked-up ids. A live table is `split`
-    too; its roots are those of `roots` where they differ from what it holds.
+    too; its roots are those of `roots` where they differ from what it holds. A view has no schema, only columns.
     """
 
     name: str
@@ -45,11 +45,12 @@ class Source:
     split: bool = False
     live: bool = False
     roots: LiveRoots | None = None
+    view: tuple[Column, ...] | None = None
 
     @property
     def columns(self) -> tuple[Column, ...]:
         """Columns that can be selected and filtered, in the order of an answer."""
-        return self.schema.flat_columns()
+        return self.schema.flat_columns() if self.view is None else self.view
 
     def column(self, name: str) -> Column | None:
         """The column of that name."""
@@ -69,6 +70,7 @@ class OutputKind(Enum):
     FLOAT64 = "float64"
     BOOLEAN = "boolean"
     TEXT = "text"
+    MOMENT = "moment"
 
 
 _KINDS = {
@@ -77,6 +79,7 @@ _KINDS = {
     SqlType.DOUBLE: OutputKind.FLOAT32,
     SqlType.BOOLEAN: OutputKind.BOOLEAN,
     SqlType.TEXT: OutputKind.TEXT,
+    SqlType.TIMESTAMP: OutputKind.MOMENT,
 }
 
 

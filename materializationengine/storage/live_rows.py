@@ -30,7 +30,7 @@ def mark(reading: Reading, segmentation: str) -> datetime | None:
 
 
 def size(pool: ReadPool, database: str, table: str) -> int:
-    """Rows of a live table, of whatever moment."""
+    """Rows of a table or view, of whatever moment."""
     return int(pool.value(database, f"SELECT count(*) FROM {qualified(table)}"))  # type: ignore[call-overload]
 
 

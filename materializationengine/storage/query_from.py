@@ -31,7 +31,8 @@ def _pairs(roots: LiveRoots) -> str:
 
 def relations(plan: QueryPlan, percent: float | None) -> str:
     """The tables, joined. `percent` of the first one is looked at, if given."""
-    sample = "" if percent is None else f" TABLESAMPLE BERNOULLI ({percent!r})"
+    whole = percent is None or plan.sources[0].view is not None
+    sample = "" if whole else f" TABLESAMPLE BERNOULLI ({percent!r})"
     text = _relation(plan, 0, sample)
     for link in plan.links:
         on = f"{name(plan, link.left, link.left_column)} = {name(plan, link.right, link.right_column)}"

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from ..domain.query_plan import Key, QueryPlan
+from ..domain.schemas import SqlType
 from . import literals
 from .query_from import name, segmented
 
@@ -24,7 +25,11 @@ class _SortKey:
 
 def single_scan(plan: QueryPlan) -> bool:
     """Whether the statement reads one table only, in the order in which its rows lie."""
-    return len(plan.sources) == 1 and not plan.order and not plan.live and not segmented(plan, 0)
+    return len(plan.sources) == 1 and not plan.order and not _places_change(plan) and not segmented(plan, 0)
+
+
+def _places_change(plan: QueryPlan) -> bool:
+    return plan.live or any(source.view is not None for source in plan.sources)
 
 
 def page(plan: QueryPlan) -> str:
@@ -67,6 +72,10 @@ def past(plan: QueryPlan) -> Iterator[str]:
 
 def _keys(plan: QueryPlan) -> list[_SortKey]:
     keys = [_SortKey(name(plan, o.source, o.column), o.descending, nullable=True) for o in plan.order]
+    if (view := plan.sources[0].view) is not None:
+        # The rows of a view have no place, so all that it shows of them orders them.
+        sortable = (column for column in view if column.type is not SqlType.POINTZ)
+        return keys + [_SortKey(name(plan, 0, column), nullable=True) for column in sortable]
     # A frozen row never moves; a live one may, with every update of its table.
     place = "id" if plan.live else "ctid"
     return keys + [_SortKey(f"t{number}.{place}", place=True) for number in range(len(plan.sources))]

@@ -34,6 +34,7 @@ _CASTS = {
     OutputKind.FLOAT64: "float8",
     OutputKind.BOOLEAN: "boolean",
     OutputKind.TEXT: "text",
+    OutputKind.MOMENT: "timestamp",
 }
 
 
@@ -67,12 +68,17 @@ def conditions(plan: QueryPlan, as_of: datetime, predicates: tuple[Predicate, ..
 
 def _body(plan: QueryPlan, as_of: datetime, percent: float | None) -> str:
     found = conditions(plan, as_of, plan.predicates)
+    if percent is not None and plan.sources[0].view is not None:
+        # A view has no pages of which some could be taken.
+        found.append(f"random() < {percent / 100!r}")
     where = f" WHERE {' AND '.join(found)}" if found else ""
     return relations(plan, percent) + where
 
 
 def _output(plan: QueryPlan, output: Output) -> str:
     text = name(plan, output.source, output.column)
+    if output.kind is OutputKind.MOMENT:
+        return f"({text}::timestamp AT TIME ZONE 'utc')"
     if output.axis is None:
         return f"{text}::{_CASTS[output.kind]}"
     place = f"ST_{output.axis.upper()}({text})"

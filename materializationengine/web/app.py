@@ -11,7 +11,7 @@ from .. import __version__
 from ..config import Settings
 from ..kernel.urls import normalize
 from . import annotations as annotation_service
-from . import errors, health, hooks, live_queries, materialize, neighbors, queries, runs, versions
+from . import errors, health, hooks, live_queries, materialize, neighbors, queries, runs, versions, views
 from .extensions import db
 from .parts import KEY, Parts
 
@@ -53,6 +53,6 @@ def create_app(settings: Settings | None = None) -> Flask:
 def _open_doors(app: Flask) -> None:
     app.register_blueprint(health.blueprint)
     api = _Api(app)
-    for room in (versions, queries, live_queries, annotation_service, runs, materialize):
+    for room in (versions, queries, live_queries, views, annotation_service, runs, materialize):
         api.register_blueprint(room.blueprint)
     api.register_blueprint(versions.service)

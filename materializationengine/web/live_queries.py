@@ -42,13 +42,13 @@ def query_moment(body: dict[str, Any], options: dict[str, Any], datastack: str) 
     stack = parts().datastack(datastack)
     question = live_question(body, count=options["count"], sample=options["random_sample"])
     refuse_sampled_pages(question)
-    shown = _public_version(stack, body["timestamp"])
+    shown = public_version(stack, body["timestamp"])
     if shown is not None:
         return _told(answer_version(question, options, stack, shown), shown.time_stamp, FINAL)
     return _answer(question, options, stack, body["timestamp"])
 
 
-def _public_version(stack: Datastack, at: datetime) -> registry.Version | None:
+def public_version(stack: Datastack, at: datetime) -> registry.Version | None:
     """What a virtual datastack shows of a moment: the newest of its versions until then, and nothing else.
 
     None for any other datastack. Raises VersionNotAvailable before the first one.

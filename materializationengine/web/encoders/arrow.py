@@ -21,6 +21,7 @@ class _Form:
     type: pa.DataType
     pandas: str
     numpy: str
+    metadata: dict[str, str] | None = None
 
 
 _FORMS = {
@@ -30,6 +31,7 @@ _FORMS = {
     OutputKind.FLOAT64: _Form(pa.float64(), "float64", "Float64"),
     OutputKind.BOOLEAN: _Form(pa.bool_(), "bool", "boolean"),
     OutputKind.TEXT: _Form(pa.string(), "unicode", "string"),
+    OutputKind.MOMENT: _Form(pa.timestamp("ns", "UTC"), "datetimetz", "datetime64[ns]", {"timezone": "UTC"}),
 }
 _COUNT = pa.schema([pa.field("count", pa.int64())])
 
@@ -50,7 +52,7 @@ def _column(name: str, form: _Form) -> dict[str, object]:
         "field_name": name,
         "pandas_type": form.pandas,
         "numpy_type": form.numpy,
-        "metadata": None,
+        "metadata": form.metadata,
     }
 
 

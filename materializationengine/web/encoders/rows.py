@@ -36,6 +36,9 @@ def _texts(names: list[str], batches: Iterable[pa.RecordBatch]) -> Iterator[list
 
 
 def _values(column: pa.Array) -> list[Any]:
+    if pa.types.is_timestamp(column.type):
+        # Clients read moments as milliseconds since 1970.
+        return column.cast(pa.timestamp("ms", "UTC"), safe=False).cast(pa.int64()).to_pylist()
     values = column.to_pylist()
     if pa.types.is_floating(column.type):
         return [None if value is None or not math.isfinite(value) else value for value in values]
