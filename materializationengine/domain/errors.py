@@ -44,7 +44,7 @@ class BadQuery(BadRequest):
     """The query names something that the table does not have."""
 
 
-class BadRootIds(BadQuery):
+class BadRootIds(BadRequest):
     """Some of the ids are no roots at the moment asked for."""
 
 
@@ -122,6 +122,10 @@ class TableDenied(NotAllowed):
 
 class NotLoggedIn(UserMistake):
     """This needs a token."""
+
+
+class TooManyQueries(UserMistake):
+    """You have as many queries running as one may; wait for one of them to end."""
 
 
 class QueryTimeout(UserMistake):

@@ -19,6 +19,7 @@ from ..domain.query_order import fingerprint, with_cursor, write_cursor
 from ..domain.query_plan import OutputKind, QueryPlan
 from ..storage import query_sql
 from ..storage.read_pool import Reading
+from .auth import user
 from .encoders import arrow, formats
 from .encoders.headers import NEXT_CURSOR, cap, describe
 from .parts import parts
@@ -100,13 +101,14 @@ def answer(
 ) -> Response:
     """The rows asked for, streamed. `prepare` may finish the plan within the transaction that reads them.
 
-    Raises BadQuery, QueryTimeout, StorageUnavailable, and what `prepare` raises.
+    Raises BadQuery, QueryTimeout, TooManyQueries, StorageUnavailable, and what `prepare` raises.
     """
     kind = media_type(options)
     mark = fingerprint(asked.question, asked.about)
     plan = with_cursor(asked.plan, asked.question.after, mark)
     in_order = query_sql.single_scan(plan)
     with ExitStack() as stack:
+        stack.callback(parts().slots.take(user().id).close)
         reading = stack.enter_context(parts().pool.reading(asked.database, in_order=in_order))
         if prepare is not None:
             plan = prepare(reading, plan)
