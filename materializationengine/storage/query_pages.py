@@ -48,10 +48,12 @@ def order_by(plan: QueryPlan) -> str:
     )
 
 
-def key_texts(plan: QueryPlan) -> str:
-    """The keys of a row as one JSON array; ids stay whole numbers in it."""
-    parts = (f"{key.expression}::text" if key.place and not plan.live else key.expression for key in _keys(plan))
-    return f"json_build_array({', '.join(parts)})::text"
+def sort_keys(plan: QueryPlan) -> tuple[str, str]:
+    """The keys of a row as columns `k0`, `k1`, ..., and these as one JSON array; ids stay whole numbers in it."""
+    keys = _keys(plan)
+    inner = ", ".join(f"{key.expression} AS k{number}" for number, key in enumerate(keys))
+    texts = (f"k{n}::text" if key.place and not plan.live else f"k{n}" for n, key in enumerate(keys))
+    return inner, f"json_build_array({', '.join(texts)})::text"
 
 
 def past(plan: QueryPlan) -> Iterator[str]:

@@ -15,10 +15,10 @@ from ..domain.query_values import Box
 from ..domain.schemas import Column, SqlType
 from . import literals
 from .query_from import base_conditions, name, relations, with_roots
-from .query_pages import key_texts, order_by, page, past, single_scan
+from .query_pages import order_by, page, past, single_scan, sort_keys
 from .sql import quote
 
-__all__ = ["conditions", "last_keys", "reaches", "select", "single_scan"]
+__all__ = ["conditions", "last_keys", "select", "single_scan"]
 
 _ARRAYS = {
     SqlType.BIGINT: "bigint",
@@ -46,19 +46,14 @@ def select(plan: QueryPlan, as_of: datetime, *, percent: float | None = None) ->
     return f"{with_roots(plan)}SELECT {columns} FROM {_body(plan, as_of, percent)}{page(plan)}"
 
 
-def reaches(plan: QueryPlan, as_of: datetime, limit: int, *, percent: float | None = None) -> str:
-    """Whether more than `limit` rows follow the offset: one boolean."""
-    body = f"{_body(plan, as_of, percent)} LIMIT {limit + 1} OFFSET {plan.offset}"
-    return f"{with_roots(plan)}SELECT count(*) > {limit} FROM (SELECT 1 FROM {body}) AS rows"
-
-
 def last_keys(plan: QueryPlan, as_of: datetime, *, percent: float | None = None) -> str:
     """The keys of the last row within the limit as JSON, if a row comes after it; else no row."""
     limit, offset = plan.limit or 0, plan.offset
     order = "" if single_scan(plan) else order_by(plan)
-    rows = f"SELECT {key_texts(plan)} AS keys FROM {_body(plan, as_of, percent)}{order}"
-    cut = f"{rows} LIMIT 2 OFFSET {offset + limit - 1}"
-    return f"{with_roots(plan)}SELECT (array_agg(keys))[1] FROM ({cut}) AS cut HAVING count(*) = 2"
+    inner, outer = sort_keys(plan)
+    cut = f"SELECT {inner} FROM {_body(plan, as_of, percent)}{order} LIMIT 2 OFFSET {offset + limit - 1}"
+    # Texts are made of the one row that is asked for, not of those that are passed over.
+    return f"{with_roots(plan)}SELECT (array_agg({outer}))[1] FROM ({cut}) AS cut HAVING count(*) = 2"
 
 
 def conditions(plan: QueryPlan, as_of: datetime, predicates: tuple[Predicate, ...]) -> list[str]:

@@ -114,22 +114,8 @@ class ReadPool:
         with self.connection(database, in_order=in_order) as connection:
             yield Reading(connection)
 
-    def batches(self, database: str, sql: str, *, in_order: bool) -> Generator[pa.RecordBatch]:
-        """The answer, batch by batch; closing the iterator half way closes the connection.
-
-        `in_order` reads a single table in the order of its rows. Raises BadQuery, QueryTimeout, StorageUnavailable.
-        """
-        try:
-            with (
-                self.connection(database, in_order=in_order) as connection,
-                connection.batches(sql, batch_bytes=BATCH_BYTES) as reader,
-            ):
-                yield from reader
-        except (DriverError, OSError) as error:
-            raise _told(error) from error
-
     def value(self, database: str, sql: str, *params: object) -> object:
-        """The one value of an answer of one row. Raises as `batches`."""
+        """The one value of an answer of one row. Raises BadQuery, QueryTimeout, StorageUnavailable."""
         try:
             with self.connection(database) as connection:
                 return connection.value(sql, *params)
