@@ -11,7 +11,8 @@ from .config import Settings
 from .domain.datastack import Datastack
 from .domain.plan import Plan
 from .domain.ports import Datastacks, Folder
-from .gateways.buckets import GcsAccess, open_folder
+from .gateways.access import GcsAccess
+from .gateways.buckets import open_folder
 from .gateways.chunkedgraph import HttpChunkedGraph
 from .gateways.datastacks import InfoService, StaticDatastacks
 from .gateways.segmentation import TensorStoreSegmentation, open_segmentation

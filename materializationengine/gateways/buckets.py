@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import difflib
 import io
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -17,26 +16,13 @@ from numpy.lib import format as npy
 
 from ..domain.errors import BadUpload, GatewayAnswer
 from ..domain.ports import ColumnFile
+from .access import GcsAccess
 
 HEADER_BYTES = 16 * 1024
 """More than numpy accepts of a header (10,000 characters), so one read is enough."""
 
 _KINDS = "iufbSU"
 """Numpy's letters for whole numbers, floats, booleans and texts of fixed width."""
-
-
-@dataclass(frozen=True, slots=True)
-class GcsAccess:
-    """How gs:// is reached.
-
-    `endpoint` replaces Google's address (STORAGE_EMULATOR_HOST) and then needs no credentials;
-    `credentials_file` is what GOOGLE_APPLICATION_CREDENTIALS names; without both, the machine's own
-    credentials are used. `timeout`, seconds, is for one request, of which there are up to three.
-    """
-
-    endpoint: str = ""
-    credentials_file: str = ""
-    timeout: float = 60.0
 
 
 class Store(Protocol):

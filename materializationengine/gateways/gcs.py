@@ -19,7 +19,7 @@ from google.oauth2.credentials import Credentials as UserCredentials
 from google.oauth2.service_account import Credentials as ServiceCredentials
 
 from ..domain.errors import CredentialsMissing, GatewayRefused, GatewayUnavailable
-from .buckets import GcsAccess
+from .access import GcsAccess
 
 SCOPE = "https://www.googleapis.com/auth/devstorage.read_only"
 

@@ -23,6 +23,7 @@ from adbc_driver_manager import Error as DriverError
 from adbc_driver_manager import OperationalError
 
 __all__ = [
+    "brief",
     "Connection",
     "DriverError",
     "copy_between",
@@ -50,6 +51,11 @@ def lost(error: BaseException) -> bool:
     """Whether the server went away, or shut down, rather than disliked the statement."""
     state = sqlstate(error)
     return state.startswith(_LOST) or (not state and isinstance(error, OperationalError))
+
+
+def brief(error: BaseException) -> str:
+    """What an error says, without the statement that ADBC repeats after it, which may be many kilobytes."""
+    return str(error).partition("\n\nQuery was:")[0].strip()
 
 
 class Connection:

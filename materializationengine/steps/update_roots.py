@@ -43,7 +43,9 @@ def scan(work: Work, args: Scan) -> Report:
     expired = 0
     if marks and not args.everything:
         since = min(marks) - timedelta(seconds=work.settings.delta_margin)
-        roots = work.graph().expired_roots(since, work.plan.moment)
+        # The graph lists edits by when they were written, which may be later than when they count from.
+        until = work.plan.moment + timedelta(seconds=work.settings.as_of_margin)
+        roots = work.graph().expired_roots(since, until)
         stage.add_expired(work.run_id, roots)
         expired = len(roots)
     for table, mark in behind:

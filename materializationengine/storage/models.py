@@ -16,9 +16,9 @@ from sqlalchemy import (
     Double,
     Enum,
     ForeignKey,
+    Index,
     String,
     Text,
-    UniqueConstraint,
 )
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
@@ -53,7 +53,7 @@ class AnalysisVersion(Base):
     """A frozen version, or a virtual one that points at its parent."""
 
     __tablename__ = "analysisversion"
-    __table_args__ = (UniqueConstraint("datastack", "version", name="analysisversion_datastack_version_key"),)
+    __table_args__ = (Index("analysisversion_datastack_version_key", "datastack", "version", unique=True),)
 
     id: Mapped[int] = mapped_column(primary_key=True)
     datastack: Mapped[str] = mapped_column(String(100))

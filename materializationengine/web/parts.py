@@ -63,17 +63,23 @@ class Parts:
         return self.services.datastacks.get(name)
 
     def datastacks_of(self, volume: str) -> tuple[Datastack, ...]:
-        """The datastacks on an aligned volume. Raises Unknown, NeighborDown."""
-        stacks = self._all_datastacks()
-        found = tuple(stack for stack in stacks if stack.aligned_volume == volume)
-        if not found:
+        """The datastacks on an aligned volume. Raises Unknown, NeighborDown.
+
+        A volume that is not remembered is asked for again: a new datastack needs no restart and no patience.
+        """
+        for remembered in (True, False):
+            stacks = self._all_datastacks(remembered)
+            found = tuple(stack for stack in stacks if stack.aligned_volume == volume)
+            if found:
+                break
+        else:
             there = ", ".join(sorted({stack.aligned_volume for stack in stacks})) or "none"
             raise Unknown(f"unknown aligned volume {volume!r}; there are {there}", field="aligned_volume")
         return found
 
-    def _all_datastacks(self) -> tuple[Datastack, ...]:
+    def _all_datastacks(self, remembered: bool) -> tuple[Datastack, ...]:
         with self._guard:
-            known = self._volumes.get("all")
+            known = self._volumes.get("all") if remembered else None
         if known is None:
             services = self.services.datastacks
             known = tuple(services.get(name) for name in services.names())

@@ -13,7 +13,7 @@ from ..domain.errors import (
     StorageUnavailable,
     WritersStillOpen,
 )
-from ..kernel.columns import Connection, DriverError, sqlstate
+from ..kernel.columns import Connection, DriverError, brief, sqlstate
 from ..storage import janitor, ledger, version_publishing
 from ..storage.ledger import ClaimedUnit, Message
 from .actions import perform
@@ -65,7 +65,7 @@ def _do(services: Services, connection: Connection, unit: ClaimedUnit) -> None:
 def _give_up_or_retry(services: Services, database: str, unit: ClaimedUnit, error: Exception) -> None:
     """Write the failure on a connection of its own: the unit's may be the thing that broke."""
     settings = services.settings
-    message = error.message if isinstance(error, MaterializationError) else f"{type(error).__name__}: {error}"
+    message = error.message if isinstance(error, MaterializationError) else f"{type(error).__name__}: {brief(error)}"
     log.warning("unit failed", run=unit.run_id, unit=unit.id, action=unit.spec.action, error=message)
     with services.cluster.connect(database, f"failure of unit {unit.id}") as connection:
         if _may_pass(error) and ledger.failures(connection, unit) + 1 < settings.max_attempts:

@@ -44,6 +44,11 @@ def everything(client: CAVEclient, version: str) -> dict[str, object]:
     }
 
 
+def volume_tables(client: CAVEclient) -> list[str]:
+    """Tables of the aligned volume, as the annotation service lists them."""
+    return list(client.annotation.get_tables())
+
+
 def main() -> None:
     """Do one deed."""
     server, datastack, deed, *words = sys.argv[1:]

@@ -64,6 +64,14 @@ def test_the_demo_tells_what_it_did(stack: Path, client_python: Path) -> None:
         assert sentence in told
 
 
+def test_a_datastack_made_while_the_service_runs_takes_annotations_at_once(
+    stack: Path, small_world: Path, ask: Callable[..., Any]
+) -> None:
+    assert ask("real", "volume_tables") == ["synapses"]
+    matengine(stack, "world", "load", str(small_world), "--datastack", "newcomer")
+    assert ask("newcomer", "volume_tables") == []
+
+
 def test_exit_codes(stack: Path) -> None:
     assert matengine(stack, "run", "freeze", "no_such_datastack", check=False).returncode == 2
     assert matengine(stack, "run", "dummy", "--wait").returncode == 0

@@ -22,7 +22,8 @@ from materializationengine.domain.errors import (
     GatewayUnavailable,
 )
 from materializationengine.domain.ports import ColumnFile
-from materializationengine.gateways.buckets import GcsAccess, NpyFolder, open_folder
+from materializationengine.gateways.access import GcsAccess
+from materializationengine.gateways.buckets import NpyFolder, open_folder
 
 from .servers import Answer, GoogleStorage, Loopback, google_error
 

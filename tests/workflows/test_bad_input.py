@@ -156,9 +156,9 @@ def test_back_dated_rows_are_refused_unless_forced(engine: Engine, stack: str, c
     assert noted == "true"
 
 
-def test_an_unknown_datastack_is_named_with_the_known_ones(engine: Engine, stack: str) -> None:
-    with pytest.raises(errors.UnknownDatastack, match=stack):
-        engine.attempt(RunKind.FREEZE, "no_such_stack")
+def test_an_unknown_datastack_is_named_with_the_nearest(engine: Engine, stack: str) -> None:
+    with pytest.raises(errors.UnknownDatastack, match=f"did you mean {stack}"):
+        engine.attempt(RunKind.FREEZE, f"{stack}x")
 
 
 def test_a_moment_ahead_is_refused(engine: Engine, stack: str) -> None:
