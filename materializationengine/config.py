@@ -45,6 +45,9 @@ class Settings:
     datastacks_file: str = _setting("DATASTACKS_FILE", "", "JSON file of datastack records instead of the info service")
     token_file: str = _setting("DAF_CREDENTIALS", "", "JSON file with `token`, the engine's own token")
     auth_disabled: bool = _setting("AUTH_DISABLED", False, "exactly `true`: everybody is the administrator")
+    excluded_groups: str = _setting(
+        "AUTH_SHARED_EXCLUDED_GROUPS", "", "groups that open no table to each other's members, commas between them"
+    )
     as_of_margin: float = _setting(
         "MATERIALIZATION_AS_OF_MARGIN",
         180.0,
@@ -90,6 +93,11 @@ class Settings:
     lock_timeout: float = _setting("MATERIALIZATION_LOCK_TIMEOUT", 30.0, "seconds a statement waits for a lock")
     query_limit: int = _setting("QUERY_LIMIT_SIZE", 0, "most rows of one answer; 0: no cap")
     query_timeout: float = _setting("MATERIALIZATION_QUERY_TIMEOUT", 300.0, "seconds a query may run")
+    queries_per_user: int = _setting(
+        "MATERIALIZATION_QUERIES_PER_USER",
+        16,
+        "queries that one user may have running in one process; 0: no limit, as where AUTH_DISABLED",
+    )
     credentials_file: str = _setting("GOOGLE_APPLICATION_CREDENTIALS", "", "service account file for gs://")
     storage_emulator: str = _setting(
         "STORAGE_EMULATOR_HOST", "", "a storage server instead of Google's, without credentials"

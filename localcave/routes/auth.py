@@ -87,7 +87,8 @@ def permissions(number: int) -> Response:
     if not found:
         raise NotFound(f"there is no user {number}")
     record = _record(found[0])
-    return jsonify({key: record[key] for key in ("id", "name", "permissions_v2", "permissions_v2_ignore_tos")})
+    shown = ("id", "name", "groups", "permissions_v2", "permissions_v2_ignore_tos")
+    return jsonify({key: record[key] for key in shown})
 
 
 def _users() -> Users:

@@ -44,6 +44,18 @@ class BadQuery(BadRequest):
     """The query names something that the table does not have."""
 
 
+class BadRootIds(BadRequest):
+    """Some of the ids are no roots at the moment asked for."""
+
+
+class NotOffered(UserMistake):
+    """The answer is not offered in a form that the request accepts."""
+
+
+class MissingLookups(UserMistake):
+    """Rows of the moment wait for the look-up of their supervoxels."""
+
+
 class BadUpload(BadRequest):
     """The files do not fit the table."""
 
@@ -114,6 +126,10 @@ class TableDenied(NotAllowed):
 
 class NotLoggedIn(UserMistake):
     """This needs a token."""
+
+
+class TooManyQueries(UserMistake):
+    """You have as many queries running as one may; wait for one of them to end."""
 
 
 class QueryTimeout(UserMistake):

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..domain.errors import GatewayAnswer, GatewayRefused, GatewayUnavailable
-from ..domain.ports import Ids, RootLookup
+from ..domain.ports import Ids, RootChanges, RootLookup
 from ..kernel.moments import parse, require_aware
 from .http import HttpService
 
@@ -116,9 +116,13 @@ class HttpChunkedGraph:
 
         The log is written a little after the edit it tells of, so windows must overlap by minutes.
         """
+        return self.root_changes(since, until).replaced
+
+    def root_changes(self, since: datetime, until: datetime) -> RootChanges:
+        """Sorted distinct roots that edits logged in [since, until] replaced, and those that they made."""
         window = {"timestamp_past": timestamp_text(since), "timestamp_future": timestamp_text(until)}
         answer = self._v1_json("GET", "/delta_roots", params=window)
-        return np.unique(self._ids(answer, "old_roots"))
+        return RootChanges(np.unique(self._ids(answer, "old_roots")), np.unique(self._ids(answer, "new_roots")))
 
     # Further questions
 

@@ -21,7 +21,7 @@ from ..domain.errors import (
     UnknownTable,
 )
 from ..domain.schemas import Column, Role, Schema, SqlType, schema
-from ..kernel.columns import Connection, DriverError, sqlstate
+from ..kernel.columns import Connection, DriverError, lost, sqlstate
 from .annotation_rows import Row, column_type, new_rows, read_rows, successor_rows
 from .engines import Cluster
 from .sql import quote, sql
@@ -49,7 +49,7 @@ class HeldTable:
 def writing(cluster: Cluster, database: str) -> Iterator[Connection]:
     """A transaction that is committed at the end, and dropped at any exception.
 
-    Raises StorageUnavailable where a lock did not come in time.
+    Raises StorageUnavailable where a lock did not come in time, or the connection broke.
     """
     with cluster.connect(database, "annotations") as connection:
         try:
@@ -58,6 +58,9 @@ def writing(cluster: Cluster, database: str) -> Iterator[Connection]:
         except DriverError as error:
             if sqlstate(error) in _BUSY:
                 raise StorageUnavailable("the table is busy; try again", retry_after=5.0) from error
+            if lost(error):
+                told = "the connection to the database broke; whether the rows were kept, only a look at them tells"
+                raise StorageUnavailable(told, retry_after=5.0) from error
             raise
 
 

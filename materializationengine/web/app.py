@@ -11,7 +11,19 @@ from .. import __version__
 from ..config import Settings
 from ..kernel.urls import normalize
 from . import annotations as annotation_service
-from . import errors, health, hooks, materialize, neighbors, operation, queries, runs, versions
+from . import (
+    errors,
+    health,
+    hooks,
+    live_queries,
+    materialize,
+    neighbors,
+    operation,
+    queries,
+    runs,
+    versions,
+    views,
+)
 from .arguments import MATERIALIZE
 from .extensions import db
 from .parts import KEY, Parts
@@ -54,7 +66,7 @@ def create_app(settings: Settings | None = None) -> Flask:
 def _open_doors(app: Flask) -> None:
     app.register_blueprint(health.blueprint)
     api = _Api(app)
-    for room in (versions, queries, annotation_service, runs, materialize, operation):
+    for room in (versions, queries, live_queries, views, annotation_service, runs, materialize, operation):
         api.register_blueprint(room.blueprint)
     api.register_blueprint(versions.service)
     # Clients of either generation find the triggers under their own path.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -14,17 +15,21 @@ from materializationengine.domain.errors import NotAllowed, NotLoggedIn
 from materializationengine.gateways.auth import User
 from materializationengine.web.app import create_app
 from materializationengine.web.parts import parts
+from materializationengine.web.slots import Slots
 
 from . import frozen
 
 STACK = f"/materialize/api/v3/datastack/{frozen.DATASTACK}"
+PUBLIC = f"/materialize/api/v3/datastack/{frozen.PUBLIC}"
 TABLE = f"/annotation/api/v2/aligned_volume/{frozen.VOLUME}/table"
 PEOPLE = {
     "reader": User(1, permissions={"dataset": frozenset({"view"})}),
     "writer": User(2, permissions={"dataset": frozenset({"view", "edit"})}),
-    "owner": User(3, permissions={"dataset": frozenset({"view", "edit"})}),
+    "owner": User(3, groups=frozenset({"lab", "all"}), permissions={"dataset": frozenset({"view", "edit"})}),
     "admin": User(4, admin=True, permissions={"dataset": frozenset({"view", "edit"})}),
     "stranger": User(5),
+    "colleague": User(6, groups=frozenset({"lab"}), permissions={"dataset": frozenset({"view", "edit"})}),
+    "anybody": User(7, groups=frozenset({"all"}), permissions={"dataset": frozenset({"view", "edit"})}),
 }
 pytestmark = pytest.mark.usefixtures("rows")
 
@@ -55,10 +60,13 @@ class FourPeople:
             raise NotAllowed("no", error="missing_admin")
         return user
 
+    def groups_of(self, user: str, token: str | None) -> frozenset[str]:
+        return next((one.groups for one in PEOPLE.values() if str(one.id) == user), frozenset())
+
 
 @pytest.fixture(scope="module")
 def guarded(settings: Settings) -> Iterator[Flask]:
-    app = create_app(settings)
+    app = create_app(replace(settings, excluded_groups="all, everybody"))
     parts(app).auth = FourPeople()
     yield app
     parts(app).close()
@@ -89,6 +97,11 @@ VIEW = [
     ("POST", f"{STACK}/version/1/table/nuclei/query", {}),
     ("POST", f"{STACK}/version/1/query", {"tables": [["nuclei", "id"]]}),
     ("GET", TABLE, None),
+    ("GET", f"{STACK}/version/1/views", None),
+    ("GET", f"{STACK}/version/1/views/schemas", None),
+    ("GET", f"{STACK}/version/1/table/nuclei/schema", None),
+    ("GET", f"{PUBLIC}/table/cell_types/unique_string_values", None),
+    ("POST", f"{PUBLIC}/query", {"table": "nuclei", "timestamp": "2030-01-01"}),
 ]
 ADMIN = [
     "/materialize/api/v2/celery/test/1",
@@ -152,6 +165,39 @@ def test_tables_belong_to_their_owners(guarded: Flask) -> None:
         status(guarded, who, "GET", f"{asked}?annotation_ids=1") for who in ("owner", "reader", "writer", "admin")
     ] == [200, 401, 401, 200]
     assert [status(guarded, who, "DELETE", f"{TABLE}/owned") for who in ("writer", "owner")] == [401, 200]
+
+
+def test_a_table_of_a_group_is_open_to_who_shares_one(guarded: Flask) -> None:
+    words = {"description": "d", "voxel_resolution_x": 1, "voxel_resolution_y": 1, "voxel_resolution_z": 1}
+    shared = {**words, "read_permission": "GROUP", "write_permission": "GROUP"}
+    body = {"schema_type": "pt_bool_valid", "table_name": "shared", "metadata": shared}
+    assert status(guarded, "owner", "POST", TABLE, body) == 200
+    row = {"annotations": [{"pt": {"position": [1, 2, 3]}, "tag": True, "valid_id": 1}]}
+    asked = f"{TABLE}/shared/annotations"
+    people = ("colleague", "anybody", "writer", "admin", "colleague")
+    assert [status(guarded, who, "POST", asked, row) for who in people] == [200, 401, 401, 200, 200]
+    people = ("colleague", "anybody", "reader", "owner")
+    assert [status(guarded, who, "GET", f"{asked}?annotation_ids=1") for who in people] == [200, 401, 401, 200]
+    assert [status(guarded, who, "DELETE", f"{TABLE}/shared") for who in ("colleague", "owner")] == [401, 200]
+
+
+def test_a_user_may_have_so_many_queries_running(guarded: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parts(guarded), "slots", Slots(1))
+    path, client = f"{STACK}/version/1/table/synapses/query", guarded.test_client()
+
+    def asked(who: str) -> Any:
+        return client.post(path, json={}, headers={"Authorization": f"Bearer {who}"})
+
+    running = asked("reader")
+    refused = asked("reader")
+    assert (refused.status_code, refused.headers["Retry-After"]) == (429, "1")
+    other = asked("writer")
+    assert other.status_code == 200 and other.data
+    running.close()
+    again = asked("reader")
+    assert again.status_code == 200 and again.data
+    assert status(guarded, "reader", "POST", path, {"limit": "x"}) == 400
+    assert asked("reader").data
 
 
 @pytest.fixture
