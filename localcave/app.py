@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import gzip
 import logging
 import time
 
 from flask import Flask, Response, jsonify, request
 from werkzeug.exceptions import HTTPException
 
+from localcave.directory import Written
 from localcave.errors import ServiceError
 from localcave.faults import SERVICES, FaultSwitches
-from localcave.routes import admin, auth, info, schema, segmentation
+from localcave.routes import admin, auth, edits, info, logs, nodes, page, schema, segmentation
 from localcave.store import Store
 from localcave.times import now_ms, to_datetime
 from localcave.users import Users
@@ -18,18 +20,24 @@ from localcave.users import Users
 log = logging.getLogger("localcave")
 
 
-def create_app(store: Store, users: Users) -> Flask:
-    """Return the application that serves a store to users."""
+WORTH_PACKING = 500  # bytes
+
+
+def create_app(store: Store, users: Users, written: Written | None = None) -> Flask:
+    """Return the application that serves a store to users, and what a file says of further datastacks."""
     app = Flask("localcave")
     app.json.sort_keys = False  # type: ignore[attr-defined]
     app.extensions["localcave.store"] = store
     app.extensions["localcave.users"] = users
+    app.extensions["localcave.written"] = written or Written()
     app.extensions["localcave.faults"] = faults = FaultSwitches()
     app.before_request(lambda: _misbehave(faults))
-    app.before_request(auth.demand_user)
+    app.before_request(auth.guard)
+    app.after_request(lambda response: _packed(response) if store.settings["gzip"] else response)
     app.after_request(_allow_browsers)
-    for module in (segmentation, info, schema, auth, admin):
+    for module in (segmentation, nodes, edits, logs, info, schema, auth, admin, page):
         app.register_blueprint(module.routes)
+    app.register_blueprint(nodes.meshing)
     app.register_error_handler(ServiceError, lambda problem: _refusal(problem.status, str(problem)))
     app.register_error_handler(HTTPException, lambda problem: _refusal(problem.code or 500, problem.description or ""))
     app.register_error_handler(Exception, _unforeseen)
@@ -52,7 +60,22 @@ def _misbehave(faults: FaultSwitches) -> Response | None:
 
 def _allow_browsers(response: Response) -> Response:
     response.headers["Access-Control-Allow-Origin"] = "*"
-    response.headers["Access-Control-Expose-Headers"] = "WWW-Authenticate"
+    response.headers["Access-Control-Expose-Headers"] = "WWW-Authenticate, Content-Range, Used-Bounds"
+    if request.method == "OPTIONS":
+        response.headers["Access-Control-Allow-Methods"] = "GET, HEAD, POST, PUT, DELETE, OPTIONS"
+        asked = request.headers.get("Access-Control-Request-Headers", "*")
+        response.headers["Access-Control-Allow-Headers"] = asked
+    return response
+
+
+def _packed(response: Response) -> Response:
+    wanted = "gzip" in request.headers.get("Accept-Encoding", "") and 200 <= response.status_code < 300
+    if not wanted or response.direct_passthrough or "Content-Encoding" in response.headers:
+        return response
+    if (raw := response.get_data()) and len(raw) >= WORTH_PACKING:
+        response.set_data(gzip.compress(raw, compresslevel=1))
+        response.headers["Content-Encoding"] = "gzip"
+        response.headers["Vary"] = "Accept-Encoding"
     return response
 
 

@@ -16,6 +16,8 @@ from scipy.sparse.csgraph import connected_components
 
 from localcave.ids import IdLayout, Ids, Minter, Rows
 
+FEW_EDGES = 500
+
 
 @dataclass(frozen=True)
 class Base:
@@ -25,24 +27,46 @@ class Base:
     ----------
     ids : (n,) uint64
     parents : (n,) int32, the row of each node's parent, -1 for roots
-    edges : (m, 2) int32, rows of two supervoxels, the smaller first
-    areas : (m,) int64, contact area in voxel faces; 0 marks a virtual edge
+    edges : (m, 2) int32, rows of two supervoxels, the smaller first, sorted by the chunk in which both meet
+    areas : (m,) int32, contact area in voxel faces; 0 marks a virtual edge
+    chunks : (c,) uint64, sorted prefixes of the chunks in which edges meet
+    starts : (c + 1,) int64, where the edges of each chunk start
     """
 
     ids: Ids
     parents: npt.NDArray[np.int32]
     edges: npt.NDArray[np.int32]
-    areas: npt.NDArray[np.int64]
+    areas: npt.NDArray[np.int32]
+    chunks: Ids
+    starts: Rows
 
 
 def components(count: int, first: Rows, second: Rows) -> Rows:
     """Return the component of each of `count` things joined by edges, numbered by their first member."""
+    if len(first) <= FEW_EDGES:
+        return _walked(count, first.tolist(), second.tolist())
     links = coo_array((np.ones(len(first), np.int8), (first, second)), shape=(count, count))
     _, labels = connected_components(links, directed=False)
     _, where, inverse = np.unique(labels, return_index=True, return_inverse=True)
     rank = np.empty(len(where), np.int64)
     rank[np.argsort(where)] = np.arange(len(where))
     return rank[inverse]
+
+
+def _walked(count: int, first: list[int], second: list[int]) -> Rows:
+    """Return `components` by union of pairs: with few edges much quicker than building a matrix of them."""
+    above = list(range(count))
+    for a, b in zip(first, second, strict=True):
+        while above[a] != a:
+            above[a] = a = above[above[a]]
+        while above[b] != b:
+            above[b] = b = above[above[b]]
+        above[max(a, b)] = min(a, b)
+    tops = np.array(above, np.int64)
+    while ((higher := tops[tops]) != tops).any():
+        tops = higher
+    # The smallest member of each is its top, so ranks of tops are numbers by first member.
+    return np.cumsum(tops == np.arange(count))[tops] - 1
 
 
 def joining_edges(groups: npt.NDArray[np.integer], parts: Rows, members: Rows) -> Rows:
@@ -62,12 +86,15 @@ def build(layout: IdLayout, minter: Minter, supervoxels: Ids, objects: Ids, edge
     rows = np.arange(len(supervoxels))
     virtual = joining_edges(objects, components(len(rows), edges[:, 0], edges[:, 1]), rows)
     every = np.concatenate([np.sort(edges, axis=1), virtual]).astype(np.int32)
-    area = np.concatenate([areas, np.zeros(len(virtual), np.int64)])
+    area = np.concatenate([areas, np.zeros(len(virtual), np.int64)]).astype(np.int32)
     crossing = layout.crossing_layers(supervoxels[every[:, 0]], supervoxels[every[:, 1]])
     climb = _Climb(layout, minter, supervoxels)
     for layer in range(2, layout.layers + 1):
         climb.step(layer, every[crossing == layer])
-    return Base(climb.ids, climb.parents, every, area)
+    meeting = layout.meeting_chunks(supervoxels[every[:, 0]], supervoxels[every[:, 1]])
+    order = np.argsort(meeting, kind="stable")
+    chunks, starts = np.unique(meeting[order], return_index=True)
+    return Base(climb.ids, climb.parents, every[order], area[order], chunks, np.append(starts, len(order)))
 
 
 class _Climb:

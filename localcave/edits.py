@@ -2,22 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from localcave.building import components, joining_edges
+from localcave.edgetable import EdgeChange
 from localcave.errors import Conflict
-from localcave.forest import NO_EDGES, Edges, Forest
+from localcave.forest import Forest, places_in
 from localcave.ids import Rows
-
-
-@dataclass(frozen=True)
-class EdgeChange:
-    """Edges between supervoxel rows, the smaller first."""
-
-    added: Edges
-    removed: Edges
 
 
 def merge(forest: Forest, first: int, second: int) -> EdgeChange:
@@ -25,7 +16,7 @@ def merge(forest: Forest, first: int, second: int) -> EdgeChange:
     tops = forest.tops(np.array([first, second]))
     if tops[0] == tops[1]:
         raise Conflict("the two supervoxels of a merge already belong to one object")
-    return EdgeChange(np.array([sorted((first, second))], np.int32), NO_EDGES)
+    return EdgeChange.of(added=np.array([sorted((first, second))], np.int32))
 
 
 def split_off(forest: Forest, leaving: Rows, source: int) -> EdgeChange:
@@ -34,11 +25,12 @@ def split_off(forest: Forest, leaving: Rows, source: int) -> EdgeChange:
     Every edge between the two parts goes; where a part falls to pieces by that, or never touched, new edges
     hold it together.
     """
-    members, edges = forest.descend(int(forest.tops(np.array([source]))[0]))
+    whole = forest.around(int(forest.tops(np.array([source]))[0]))
+    members, edges = whole.members, forest.edges.ends(whole.edges)
     leaves = np.isin(members, leaving)
     if not len(leaving) or leaves.sum() != len(np.unique(leaving)) or np.isin(source, leaving):
         raise Conflict("a split must leave behind `from` and take only supervoxels of its object along")
-    first, second = (np.searchsorted(members, edges[:, 0]), np.searchsorted(members, edges[:, 1]))
+    first, second = places_in(members, edges).T
     cut = leaves[first] != leaves[second]
     parts = components(len(members), first[~cut], second[~cut])
-    return EdgeChange(joining_edges(leaves.astype(np.int8), parts, members).astype(np.int32), edges[cut])
+    return EdgeChange.of(joining_edges(leaves.astype(np.int8), parts, members).astype(np.int32), edges[cut])

@@ -18,6 +18,18 @@ class BadRequest(ServiceError):
     status = 400
 
 
+class Frozen(ServiceError):
+    """A virtual table shows one moment: it cannot be edited, nor asked about what came later."""
+
+    status = 401
+
+
+class Absent(ServiceError):
+    """The real service offers this, localcave does not."""
+
+    status = 501
+
+
 class NotFound(ServiceError):
     """There is no such thing here."""
 

@@ -58,6 +58,9 @@ class FaultSwitches:
             bursts = {name: Burst(**wanted[name]) for name in SERVICES if wanted.get(name)}
         except TypeError as problem:
             raise BadRequest(f"a burst has status, count and retry_after: {problem}") from problem
+        for name in ("latency_ms", "visibility_delay_s", "wrong_length", "zero_roots"):
+            if not isinstance(wanted.get(name, 0), int | float) or wanted.get(name, 0) < 0:
+                raise BadRequest(f"{name} must be a number, not below 0")
         with self._lock:
             self.now = Faults(**{**wanted, **bursts})
         return self.now
@@ -67,6 +70,11 @@ class FaultSwitches:
         name = self.now.datastack
         parts = path.split("/")
         return name is None or name in parts or f"{name}_pcg" in parts or f"{name}_volume" in parts
+
+    def delay_ms(self, datastack: str) -> int:
+        """Return how much later readers see an edit of a datastack."""
+        now = self.now
+        return round(now.visibility_delay_s * 1000) if now.datastack in (None, datastack) else 0
 
     def burst(self, service: str) -> Burst | None:
         """Return the burst that this request falls into, and count it."""

@@ -30,6 +30,8 @@ class Growing(Generic[Kind]):
     def extend(self, values: npt.ArrayLike) -> None:
         """Append values."""
         added = np.asarray(values, self._room.dtype)
+        if not len(added):
+            return  # the content may be a file, which is never written to
         needed = self._length + len(added)
         if needed > len(self._room):
             room = np.empty(max(needed, len(self._room) * 5 // 4 + 1024), self._room.dtype)

@@ -1,8 +1,8 @@
 """Who was whose parent when: the index that answers questions about any moment.
 
 A node's first parent lies in a plain array; only nodes that edits gave a second parent are searched for, by
-one sorted key of node row and milliseconds since the graph's birth. Readers hold a view that no later edit
-changes.
+one sorted key of node row and milliseconds since the graph's birth. Recent keys are kept apart, so that an
+edit moves few of them. Readers hold a view that no later edit changes.
 """
 
 from __future__ import annotations
@@ -20,7 +20,34 @@ from localcave.journal import Entry, Operation
 
 TIME_BITS = 40  # 34 years of milliseconds
 LATEST = (1 << TIME_BITS) - 1
+RECENT_KEYS = 1 << 14
 NEVER = np.iinfo(np.int64).max
+
+
+@dataclass(frozen=True)
+class LaterParents:
+    """Parents that nodes got after their first: sorted keys of node row and time, and a parent row for each."""
+
+    keys: npt.NDArray[np.uint64]
+    parents: npt.NDArray[np.int32]
+
+    @staticmethod
+    def none() -> LaterParents:
+        """Return an index without entries."""
+        return LaterParents(np.empty(0, np.uint64), np.empty(0, np.int32))
+
+    def find(self, rows: npt.NDArray[np.uint64], since: np.uint64) -> Rows:
+        """Return each node's latest parent here up to a moment, -1 where there is none."""
+        if not len(self.keys):
+            return np.full(len(rows), -1, np.int64)
+        place = np.searchsorted(self.keys, (rows << np.uint64(TIME_BITS)) | since, side="right") - 1
+        hit = (place >= 0) & (self.keys[place] >> np.uint64(TIME_BITS) == rows)
+        return np.where(hit, self.parents[place], -1)
+
+    def joined(self, other: LaterParents) -> LaterParents:
+        """Return the entries of both; those of `other` come later where keys are equal."""
+        places = np.searchsorted(self.keys, other.keys, side="right")
+        return LaterParents(np.insert(self.keys, places, other.keys), np.insert(self.parents, places, other.parents))
 
 
 @dataclass(frozen=True)
@@ -36,20 +63,27 @@ class View:
     created_ms: npt.NDArray[np.int64]
     retired_ms: npt.NDArray[np.int64]
     reparented: npt.NDArray[np.bool_]
-    keys: npt.NDArray[np.uint64]
-    later_parent: npt.NDArray[np.int32]
-    operations: tuple[Operation, ...]
+    settled: LaterParents
+    recent: LaterParents
+    log: Sequence[Operation]
+    operation_count: int
+
+    @property
+    def operations(self) -> Sequence[Operation]:
+        """The visible operations, oldest first."""
+        return self.log[: self.operation_count]
 
     def parents(self, rows: Rows, at_ms: int) -> Rows:
         """Return the row of each node's parent at a moment, -1 where it had none."""
         found = np.where(self.first_ms[rows] <= at_ms, self.first_parent[rows], -1).astype(np.int64)
         moved = np.flatnonzero(self.reparented[rows])
-        if len(moved) and at_ms >= self.birth_ms and len(self.keys):
+        if len(moved) and at_ms >= self.birth_ms:
             since = np.uint64(min(at_ms - self.birth_ms, LATEST))
             wanted = rows[moved].astype(np.uint64)
-            place = np.searchsorted(self.keys, (wanted << np.uint64(TIME_BITS)) | since, side="right") - 1
-            hit = (place >= 0) & (self.keys[place] >> np.uint64(TIME_BITS) == wanted)
-            found[moved[hit]] = self.later_parent[place[hit]]
+            later = self.recent.find(wanted, since)
+            older = later < 0
+            later[older] = self.settled.find(wanted[older], since)
+            found[moved[later >= 0]] = later[later >= 0]
         return found
 
     def climb(self, rows: Rows, at_ms: int, stop_layer: int) -> Rows:
@@ -76,9 +110,8 @@ class History:
         self._created = Growing(np.full(count, birth_ms, np.int64))
         self._retired = Growing(np.full(count, NEVER, np.int64))
         self._reparented = Growing(np.zeros(count, np.bool_))
-        self._keys = np.empty(0, np.uint64)
-        self._later = np.empty(0, np.int32)
-        self._operations: tuple[Operation, ...] = ()
+        self._settled, self._recent = LaterParents.none(), LaterParents.none()
+        self._log: list[Operation] = []
 
     def view(self) -> View:
         """Freeze what was recorded so far."""
@@ -90,9 +123,10 @@ class History:
             created_ms=self._created.values,
             retired_ms=self._retired.values,
             reparented=self._reparented.values,
-            keys=self._keys,
-            later_parent=self._later,
-            operations=self._operations,
+            settled=self._settled,
+            recent=self._recent,
+            log=self._log,
+            operation_count=len(self._log),
         )
 
     def record(self, entries: Sequence[Entry], old_roots: Sequence[Rows]) -> None:
@@ -101,17 +135,18 @@ class History:
         for entry in entries:
             later.extend((node.children, entry.operation.time_ms, node.row) for node in entry.nodes)
         self._grow([time for _, time, _ in later])
+        self._reparent(later)
         for entry, retired in zip(entries, old_roots, strict=True):
             self._retired.values[retired] = entry.operation.time_ms
-        self._reparent(later)
-        self._operations += tuple(entry.operation for entry in entries)
+        self._log.extend(entry.operation for entry in entries)
 
     def _grow(self, times: list[int]) -> None:
+        count = len(times)
         self._created.extend(times)
-        self._retired.extend([NEVER] * len(times))
-        self._first_parent.extend([-1] * len(times))
-        self._first_ms.extend([NEVER] * len(times))
-        self._reparented.extend([False] * len(times))
+        self._retired.extend(np.full(count, NEVER))
+        self._first_parent.extend(np.full(count, -1))
+        self._first_ms.extend(np.full(count, NEVER))
+        self._reparented.extend(np.zeros(count, np.bool_))
 
     def _reparent(self, made: list[tuple[npt.NDArray[np.int32], int, int]]) -> None:
         if not made:
@@ -130,7 +165,8 @@ class History:
     def _insert(self, children: npt.NDArray[np.int32], times: Rows, parents: npt.NDArray[np.int32]) -> None:
         keys = (children.astype(np.uint64) << np.uint64(TIME_BITS)) | (times - self._birth).astype(np.uint64)
         order = np.argsort(keys, kind="stable")
-        places = np.searchsorted(self._keys, keys[order], side="right")
-        self._keys = np.insert(self._keys, places, keys[order])
-        self._later = np.insert(self._later, places, parents[order])
+        recent = self._recent.joined(LaterParents(keys[order], parents[order]))
+        if len(recent.keys) > RECENT_KEYS:
+            self._settled, recent = self._settled.joined(recent), LaterParents.none()
+        self._recent = recent
         self._reparented.values[children] = True

@@ -55,17 +55,61 @@ class IdLayout:
 
     def prefixes(self, supervoxels: Ids, layer: int) -> Ids:
         """Return the id bits above the segment of the chunk at `layer` that holds each supervoxel."""
-        chunk = self.coordinates(supervoxels, 1) >> max(layer - 2, 0)
-        bits = self.spatial_bits(layer)
-        packed = (((layer << bits | chunk[:, 0]) << bits | chunk[:, 1]) << bits) | chunk[:, 2]
-        return packed.astype(np.uint64)
+        bits = np.uint64(self.spatial_bits(layer))
+        packed = np.full(len(supervoxels), layer, np.uint64)
+        for along in self._axes(supervoxels):
+            packed = (packed << bits) | (along >> np.uint64(max(layer - 2, 0)))
+        return packed
 
     def crossing_layers(self, first: Ids, second: Ids) -> npt.NDArray[np.int64]:
         """Return the lowest layer at which two supervoxels lie in one chunk: 2 for the same chunk, 3 for its
         pair, ...
         """
-        apart = np.bitwise_or.reduce(self.coordinates(first, 1) ^ self.coordinates(second, 1), axis=1)
-        return np.frexp(apart.astype(np.float64))[1].astype(np.int64) + 2
+        x, y, z = self._axes(first ^ second)
+        return np.frexp((x | y | z).astype(np.float64))[1].astype(np.int64) + 2
+
+    def meeting_chunks(self, first: Ids, second: Ids) -> Ids:
+        """Return the prefix of the lowest chunk that holds both of two supervoxels."""
+        layers = self.crossing_layers(first, second)
+        found = np.empty(len(first), np.uint64)
+        for layer in np.unique(layers).tolist():
+            here = layers == layer
+            found[here] = self.prefixes(first[here], layer)
+        return found
+
+    def chunk_of(self, ids: Ids) -> Ids:
+        """Return the prefix of the chunk of each node, of any layers."""
+        layers = layers_of(ids)
+        found = np.empty(len(ids), np.uint64)
+        for layer in np.unique(layers).tolist():
+            found[layers == layer] = ids[layers == layer] >> np.uint64(self.segment_bits(layer))
+        return found
+
+    def _axes(self, supervoxels: Ids) -> Iterator[Ids]:
+        bits, segment = self.spatial_bits(1), self.segment_bits(1)
+        mask = np.uint64((1 << bits) - 1)
+        for axis in (2, 1, 0):
+            yield (supervoxels >> np.uint64(segment + axis * bits)) & mask
+
+
+@dataclass(frozen=True)
+class ChunkBox:
+    """A box of chunks of the lowest layer, the high ends included."""
+
+    low: tuple[int, int, int]
+    high: tuple[int, int, int]
+
+    def meets(self, layout: IdLayout, ids: Ids) -> npt.NDArray[np.bool_]:
+        """Return which nodes, of any layers, have a chunk that shares space with the box."""
+        layers = layers_of(ids)
+        found = np.empty(len(ids), np.bool_)
+        for layer in np.unique(layers).tolist():
+            here = layers == layer
+            shift = max(layer - 2, 0)
+            where = layout.coordinates(ids[here], layer)
+            inside = (where >= np.array(self.low) >> shift) & (where <= np.array(self.high) >> shift)
+            found[here] = inside.all(axis=1)
+        return found
 
 
 class Minter:

@@ -6,10 +6,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from localcave import times
 from localcave.errors import Unanswerable
 from localcave.graph import Graph
 from localcave.history import View
+from localcave.ids import Ids
 from localcave.journal import Operation
 
 
@@ -38,11 +41,6 @@ class Lineage:
     def __init__(self, graph: Graph) -> None:
         self._graph = graph
         self._view = graph.view()
-        self._made_by: dict[int, Operation] = {}
-        self._retired_by: dict[int, Operation] = {}
-        for operation in self._view.operations:
-            self._made_by.update(dict.fromkeys(operation.new_roots, operation))
-            self._retired_by.update(dict.fromkeys(operation.old_roots, operation))
 
     def graph(self, roots: Iterable[int], past_ms: int, future_ms: int) -> dict[str, Any]:
         """Return the ancestors back to `past_ms` and the descendants up to `future_ms` as node-link JSON."""
@@ -54,30 +52,41 @@ class Lineage:
             "multigraph": False,
             "graph": {},
             "nodes": [self._node(root) for root in sorted(nodes)],
-            "links": [{"source": source, "target": target} for source, target in sorted(links)],
+            "links": [{"source": np.uint64(a), "target": np.uint64(b)} for a, b in sorted(links)],
         }
 
     def past_ids(self, roots: Iterable[int], past_ms: int) -> dict[str, dict[str, Any]]:
         """Return each root's ancestors at a moment, and for these the root that only merges led to."""
-        past: dict[str, list[int]] = {}
-        future: dict[str, int] = {}
+        past: dict[str, Ids] = {}
+        future: dict[str, np.uint64] = {}
         for root in self._checked(roots):
             links = self._backwards([root], past_ms)
             sources = {source for source, _ in links} - {target for _, target in links}
-            past[str(root)] = sorted(sources) or [root]
-            reached = {str(ancestor): self._merged_into(ancestor) for ancestor in past[str(root)]}
-            future.update({key: value for key, value in reached.items() if value is not None})
+            ancestors = sorted(sources) or [root]
+            past[str(root)] = np.array(ancestors, np.uint64)
+            reached = {str(ancestor): self._merged_into(ancestor) for ancestor in ancestors}
+            future.update({key: np.uint64(value) for key, value in reached.items() if value is not None})
         return {"past_id_map": past, "future_id_map": future}
+
+    def makers(self, root: int) -> list[Operation]:
+        """Return every operation that led to a root, oldest first."""
+        links = self._backwards(self._checked([root]), self._graph.birth_ms)
+        found = {maker.id: maker for _, target in links if (maker := self._maker(target)) is not None}
+        return [found[number] for number in sorted(found)]
+
+    def ancestors(self, root: int) -> list[int]:
+        """Return every root that led to a root, itself left out."""
+        return sorted({source for source, _ in self._backwards(self._checked([root]), self._graph.birth_ms)})
 
     def _checked(self, roots: Iterable[int]) -> list[int]:
         given = [int(root) for root in roots]
         for root in given:
-            if root >> 56 != self._graph.layout.layers or not self._graph.knows(root, self._view):
+            if root >> 56 != self._graph.layout.layers or self._graph.row(root, self._view) < 0:
                 raise Unanswerable(f"{root} is no root of this graph")
         return given
 
     def _born(self, root: int) -> int:
-        made_by = self._made_by.get(root)
+        made_by = self._maker(root)
         return self._graph.birth_ms if made_by is None else made_by.time_ms
 
     def _backwards(self, roots: list[int], past_ms: int) -> set[tuple[int, int]]:
@@ -85,7 +94,7 @@ class Lineage:
         waiting, seen = list(roots), set(roots)
         while waiting:
             root = waiting.pop()
-            operation = self._made_by.get(root)
+            operation = self._maker(root)
             if operation is None or operation.time_ms < past_ms:
                 continue
             links.update((former, root) for former in operation.old_roots)
@@ -98,7 +107,7 @@ class Lineage:
         waiting, seen = list(roots), set(roots)
         while waiting:
             root = waiting.pop()
-            operation = self._retired_by.get(root)
+            operation = self._retirer(root)
             if operation is None or self._born(root) > future_ms:
                 continue
             links.update((root, successor) for successor in operation.new_roots)
@@ -107,14 +116,20 @@ class Lineage:
         return links
 
     def _merged_into(self, root: int) -> int | None:
-        while (operation := self._retired_by.get(root)) is not None:
+        while (operation := self._retirer(root)) is not None:
             if len(operation.new_roots) != 1 or len(operation.old_roots) < 2:
                 return None
             root = operation.new_roots[0]
         return root
 
     def _node(self, root: int) -> dict[str, Any]:
-        node: dict[str, Any] = {"id": root, "timestamp": times.to_seconds(self._born(root))}
-        if root in self._retired_by:
-            node["operation_id"] = self._retired_by[root].id
+        node: dict[str, Any] = {"id": np.uint64(root), "timestamp": times.to_seconds(self._born(root))}
+        if (operation := self._retirer(root)) is not None:
+            node["operation_id"] = operation.id
         return node
+
+    def _maker(self, root: int) -> Operation | None:
+        return self._graph.maker(root, self._view)
+
+    def _retirer(self, root: int) -> Operation | None:
+        return self._graph.retirer(root, self._view)

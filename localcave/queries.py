@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections import OrderedDict
 from dataclasses import dataclass
 
@@ -33,20 +34,30 @@ class RootTables:
     """Root of every supervoxel at a few recent moments; one moment is asked about millions of times."""
 
     def __init__(self) -> None:
+        self._lock = threading.Lock()
         self._asked: OrderedDict[tuple[int, int], int] = OrderedDict()
-        self._tables: OrderedDict[tuple[int, int], Rows] = OrderedDict()
+        self._tables: OrderedDict[tuple[int, int], npt.NDArray[np.int32]] = OrderedDict()
 
     def climb(self, view: View, rows: Rows, at_ms: int, layers: int, supervoxels: int) -> Rows:
         """Return the root rows of nodes, -1 where there is none."""
-        key = (at_ms, len(view.operations))
-        table = self._tables.get(key)
-        if table is None and self._worth_it(key, len(rows), supervoxels):
-            table = self._tables[key] = view.climb(np.arange(supervoxels), at_ms, layers)
-            while len(self._tables) > TABLES_KEPT:
-                self._tables.popitem(last=False)
+        table = self._table(view, at_ms, layers, supervoxels, len(rows))
         if table is None or rows.max(initial=-1) >= supervoxels:
             return view.climb(rows, at_ms, layers)
         return np.where(rows >= 0, table[rows], -1)
+
+    def _table(self, view: View, at_ms: int, layers: int, supervoxels: int, asked: int) -> npt.NDArray[np.int32] | None:
+        key = (at_ms, view.operation_count)
+        with self._lock:
+            if key in self._tables:
+                return self._tables[key]
+            if not self._worth_it(key, asked, supervoxels):
+                return None
+        table = view.climb(np.arange(supervoxels), at_ms, layers).astype(np.int32)
+        with self._lock:
+            self._tables[key] = table
+            while len(self._tables) > TABLES_KEPT:
+                self._tables.popitem(last=False)
+        return table
 
     def _worth_it(self, key: tuple[int, int], count: int, supervoxels: int) -> bool:
         self._asked[key] = self._asked.pop(key, 0) + count
@@ -74,8 +85,7 @@ class Queries:
         stop = question.stop_layer or layers
         if stop > layers:
             raise Unanswerable(f"stop_layer {stop} is above the {layers} layers of the graph")
-        self.graph.note_answered(question.at_ms)
-        view, answer = self.graph.view(), ids.copy()
+        view, answer = self.graph.answer_about(question.at_ms), ids.copy()
         low = np.flatnonzero(layers_of(ids) < stop)
         rows = self.graph.rows(ids[low], view)
         found = self._climb(view, rows, question.at_ms, stop)
@@ -91,8 +101,7 @@ class Queries:
         At the very millisecond of an edit this still calls the old root the latest, unlike `roots` (not when
         strict). A node between supervoxel and root never gets a successor.
         """
-        self.graph.note_answered(at_ms)
-        view = self.graph.view()
+        view = self.graph.answer_about(at_ms)
         rows = self.graph.rows(ids, view)
         known = (rows >= 0) & (layers_of(ids) > 1)
         created, retired = view.created_ms[rows], view.retired_ms[rows]
@@ -125,8 +134,19 @@ class Queries:
         """Return half a second before the first edit, or the birth of a graph that has none (the real service
         fails then).
         """
-        operations = self.graph.view().operations
-        return operations[0].time_ms - 500 if operations else self.graph.birth_ms
+        view = self.graph.view()
+        return view.log[0].time_ms - 500 if view.operation_count else self.graph.birth_ms
+
+    def valid(self, ids: Ids, start_ms: int, end_ms: int) -> Ids:
+        """Return which nodes had anything written about them in a window, its end left out: their creation, their
+        replacement, or a new parent.
+        """
+        view = self.graph.view()
+        rows = self.graph.rows(ids, view)
+        written = [view.created_ms[rows], view.retired_ms[rows], view.first_ms[rows]]
+        inside = np.any([(start_ms <= moment) & (moment < end_ms) for moment in written], axis=0)
+        later = view.reparented[rows] & (view.parents(rows, end_ms - 1) != view.parents(rows, start_ms - 1))
+        return ids[(rows >= 0) & (inside | later)]
 
     def root(self, identity: int, question: RootQuestion) -> int:
         """Return the ancestor of one id; unlike `roots`, fail where there is none."""

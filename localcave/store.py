@@ -11,37 +11,30 @@ from pathlib import Path
 from typing import Any
 
 from localcave import times
+from localcave.clock import Clock
+from localcave.creation import UNFINISHED, create
 from localcave.errors import BadRequest, Conflict, NotFound
-from localcave.graph import UNFINISHED, Graph, create
-from localcave.queries import Queries
+from localcave.loaded import Loaded
 from localcave.worldfile import WorldFile, open_world
 
 CATALOGUE = "catalogue.json"
+SETTINGS = {"public_url": (str, type(None)), "strict": (bool,), "gzip": (bool,)}
 
 
 @dataclass(frozen=True)
-class Loaded:
-    """A world that is served under a datastack's name."""
+class VirtualTable:
+    """Another name for a table, true of one moment for ever."""
 
-    datastack: str
-    number: int
-    world: WorldFile
-    queries: Queries
+    table: str
+    until_ms: int
 
-    @property
-    def graph(self) -> Graph:
-        """The datastack's graph."""
-        return self.queries.graph
 
-    @property
-    def aligned_volume(self) -> str:
-        """The name of the image volume."""
-        return f"{self.datastack}_volume"
+@dataclass(frozen=True)
+class Served:
+    """A table as a request names it; a virtual one has a moment beyond which nothing is told."""
 
-    @property
-    def table(self) -> str:
-        """The name of the chunkedgraph table."""
-        return f"{self.datastack}_pcg"
+    loaded: Loaded
+    until_ms: int | None = None
 
 
 @dataclass
@@ -50,7 +43,16 @@ class Catalogue:
 
     public_url: str | None = None
     strict: bool = False
+    gzip: bool = False
     folders: dict[str, str] = field(default_factory=dict)
+    virtual: dict[str, VirtualTable] = field(default_factory=dict)
+
+    @staticmethod
+    def read(path: Path) -> Catalogue:
+        """Read it from its file."""
+        found = json.loads(path.read_text())
+        virtual = {name: VirtualTable(**table) for name, table in found.pop("virtual", {}).items()}
+        return Catalogue(**found, virtual=virtual)
 
 
 class Store:
@@ -59,9 +61,10 @@ class Store:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._lock = threading.RLock()
+        self.clock = Clock()
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / CATALOGUE
-        self._catalogue = Catalogue(**json.loads(path.read_text())) if path.exists() else Catalogue()
+        self._catalogue = Catalogue.read(path) if path.exists() else Catalogue()
         self._loaded: dict[str, Loaded] = {}
         for unfinished in folder.glob(f"tables/{UNFINISHED}*"):
             shutil.rmtree(unfinished)
@@ -78,11 +81,18 @@ class Store:
         """Whether the chunkedgraph's known bugs are off."""
         return self._catalogue.strict
 
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What `configure` may change."""
+        return {name: getattr(self._catalogue, name) for name in SETTINGS}
+
     def configure(self, settings: dict[str, Any]) -> None:
         """Change settings and keep them."""
-        unknown = settings.keys() - {"public_url", "strict"}
-        if unknown:
-            raise BadRequest(f"unknown setting {min(unknown)!r}; known are public_url and strict")
+        for name, value in settings.items():
+            if name not in SETTINGS:
+                raise BadRequest(f"unknown setting {name!r}; known are {', '.join(SETTINGS)}")
+            if not isinstance(value, SETTINGS[name]):
+                raise BadRequest(f"setting {name} must be {' or '.join(kind.__name__ for kind in SETTINGS[name])}")
         with self._lock:
             for name, value in settings.items():
                 setattr(self._catalogue, name, value)
@@ -114,19 +124,34 @@ class Store:
             raise NotFound(f"there is no datastack {name!r}; known are: {', '.join(sorted(self._loaded)) or 'none'}")
         return self._loaded[name]
 
-    def table(self, name: str) -> Loaded:
-        """Return the datastack of a chunkedgraph table."""
+    def table(self, name: str) -> Served:
+        """Return the datastack of a chunkedgraph table, by its own name or a virtual one."""
+        virtual = self._catalogue.virtual.get(name)
+        wanted = name if virtual is None else virtual.table
         for loaded in self:
-            if loaded.table == name:
-                return loaded
+            if loaded.table == wanted:
+                return Served(loaded, None if virtual is None else virtual.until_ms)
         raise NotFound(f"there is no chunkedgraph table {name!r}")
 
-    def apply_edits(self, loaded: Loaded, until: str | None, *, force: bool) -> int:
-        """Apply a world's edits that were not applied yet, up to and with a moment, and return how many."""
-        until_ms = None if until is None else times.from_iso(until)
-        graph = loaded.graph
+    def table_named(self, name: str) -> Loaded | None:
+        """Return the datastack that goes by any name: its own, its table's, its volume's, or a virtual table's."""
+        virtual = self._catalogue.virtual.get(name)
+        wanted = name if virtual is None else virtual.table
+        return next((loaded for loaded in self if wanted in loaded.names), None)
+
+    @property
+    def virtual_tables(self) -> dict[str, VirtualTable]:
+        """The virtual tables by name."""
+        return dict(self._catalogue.virtual)
+
+    def name_table(self, name: str, table: str, until: str) -> None:
+        """Let a table be asked under another name, as it was at a moment."""
+        target = self.table(table)
+        if not name.isidentifier() or any(name in loaded.names for loaded in self):
+            raise BadRequest(f"{name!r} is taken, or no name of letters, digits and _")
         with self._lock:
-            return graph.apply_world_edits(loaded.world.edits(graph.world_edits, until_ms), force=force)
+            self._catalogue.virtual[name] = VirtualTable(target.loaded.table, times.from_iso(until))
+            self._save()
 
     def close(self) -> None:
         """Close every log."""
@@ -143,9 +168,10 @@ class Store:
         self._save()
 
     def _open(self, datastack: str, world: WorldFile) -> None:
-        queries = Queries(Graph(self._graph_folder(datastack)))
-        queries.strict = self._catalogue.strict
-        self._loaded[datastack] = Loaded(datastack, len(self._loaded) + 1, world, queries)
+        number = len(self._loaded) + 1
+        loaded = Loaded.open(datastack, number, world, self._graph_folder(datastack), self.clock)
+        loaded.queries.strict = self._catalogue.strict
+        self._loaded[datastack] = loaded
 
     def _graph_folder(self, datastack: str) -> Path:
         return self._folder / "tables" / f"{datastack}_pcg"

@@ -16,6 +16,11 @@ class SupervoxelIndex:
         self._chunks, starts = np.unique(ids >> self._bits, return_index=True)
         self._starts = starts.astype(np.int64)
 
+    @staticmethod
+    def searching(ids: Ids) -> SupervoxelIndex:
+        """Return an index of sorted ids, whatever their layout."""
+        return SupervoxelIndex(IdLayout(2), ids)
+
     def rows(self, wanted: Ids) -> Rows:
         """Return the row of each id, -1 for an unknown one."""
         if not len(self._ids):

@@ -12,6 +12,8 @@ from localcave.errors import BadRequest
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MILLISECOND = timedelta(milliseconds=1)
+FIRST_MS = (datetime.min.replace(tzinfo=UTC) - EPOCH) // MILLISECOND
+LAST_MS = (datetime.max.replace(tzinfo=UTC) - EPOCH) // MILLISECOND
 
 
 def now_ms() -> int:
@@ -35,9 +37,12 @@ def from_seconds(text: str) -> int:
     Read as a decimal, so that no binary fraction pushes a moment over the edge of its millisecond.
     """
     try:
-        return int((Decimal(text) * 1000).to_integral_value(ROUND_FLOOR))
+        moment = int((Decimal(text) * 1000).to_integral_value(ROUND_FLOOR))
     except (InvalidOperation, ValueError, OverflowError):
         raise BadRequest(f"timestamp {text!r} is no number of unix seconds") from None
+    if not FIRST_MS <= moment <= LAST_MS:
+        raise BadRequest(f"timestamp {text!r} lies outside of the years 1 to 9999")
+    return moment
 
 
 def to_datetime(moment_ms: int) -> datetime:

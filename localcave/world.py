@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +14,7 @@ from localcave.making import folder as files
 from localcave.making import pieces, proofreading, sites, tubes
 
 CHUNK = 64
+FACES_EACH = 4  # a face of the grid is 2 x 2 faces of the volume
 RESOLUTION_NM = (16, 16, 40)
 CREATED = datetime(2026, 1, 1, tzinfo=UTC)
 CHECK_DAYS = (0, 15, 30, 45, 61)
@@ -47,15 +47,16 @@ def make(folder: Path, *, seed: int, size: int = 256, synapses: int = 20_000, ed
     cut = pieces.cut(grown.labels, _scattered(rng, grown.objects), CHUNK // 2, layout)
     objects = len(np.unique(cut.objects))
     count = edits if edits is not None else max(FEWEST_EDITS, round(objects * EDITS_PER_OBJECT))
-    lines, states = proofreading.history(rng, _scene(cut), cut.objects, CREATED, count)
+    lines, states = proofreading.history(rng, _scene(cut), cut.objects, CREATED, count, CHECK_DAYS)
     found = sites.synapses(rng, cut, synapses)
-    files.write_volume(folder, cut, CHUNK, RESOLUTION_NM)
-    edges = files.write_graph(folder, cut, cut.objects, lines)
+    files.write_volume(folder, cut, CHUNK, RESOLUTION_NM, enlarged=2)
+    edges = files.write_graph(folder, cut, cut.edges(FACES_EACH), lines)
     files.write_synapses(folder, found)
     files.write_nuclei(folder, sites.nuclei(rng, cut))
     files.write_truth(folder, *_truth(cut, found, states))
     figures = Figures(len(cut.ids), objects, edges, count, synapses)
-    _write_about(folder, size, layout, figures)
+    about = {"check_days": CHECK_DAYS, **asdict(figures)}
+    files.write_about(folder, (size,) * 3, CHUNK, RESOLUTION_NM, CREATED, layout, about)
     return figures
 
 
@@ -77,37 +78,17 @@ def _scattered(rng: np.random.Generator, objects: npt.NDArray[np.int64]) -> npt.
 
 
 def _scene(cut: pieces.Pieces) -> proofreading.Scene:
-    flat = cut.rows.ravel()
-    solid = np.flatnonzero(flat >= 0)
-    where = np.stack(np.unravel_index(solid, cut.rows.shape), axis=1)
-    counts = np.bincount(flat[solid], minlength=len(cut.ids))
-    sums = [np.bincount(flat[solid], weights=axis, minlength=len(cut.ids)) for axis in where.T]
-    contacts = cut.contacts()
-    touching = np.unique(np.sort(np.stack([flat[contacts[:, 0]], flat[contacts[:, 1]]], axis=1), axis=1), axis=0)
-    return proofreading.Scene(cut.ids, np.stack(sums, axis=1) / counts[:, None], touching.astype(np.int64))
+    counts, sums = np.zeros(len(cut.ids)), np.zeros((3, len(cut.ids)))
+    for start, where, rows in cut.solid():
+        counts += np.bincount(rows, minlength=len(cut.ids))
+        for axis, along in enumerate(np.unravel_index(where + start, cut.rows.shape)):
+            sums[axis] += np.bincount(rows, weights=along, minlength=len(cut.ids))
+    return proofreading.Scene(cut.ids, (sums / counts).T, cut.touching())
 
 
 def _truth(
-    cut: pieces.Pieces, found: sites.Synapses, states: list[proofreading.Partition]
+    cut: pieces.Pieces, found: sites.Synapses, states: dict[int, npt.NDArray[np.int64]]
 ) -> tuple[npt.NDArray[np.uint64], dict[int, npt.NDArray[np.int64]]]:
     rows = np.stack([cut.rows[tuple(points.T // 2)] for points in (found.pre, found.post)], axis=1)
-    by_day = {}
-    for day in CHECK_DAYS:
-        state = [one for one in states if one.since <= CREATED + timedelta(days=day)][-1]
-        by_day[day] = np.append(state.objects, 0)[rows]
+    by_day = {day: np.append(objects, 0)[rows] for day, objects in states.items()}
     return np.append(cut.ids, np.uint64(0))[rows], by_day
-
-
-def _write_about(folder: Path, size: int, layout: IdLayout, figures: Figures) -> None:
-    bits = layout.spatial_bits(1)
-    about = {
-        "resolution_nm": RESOLUTION_NM,
-        "shape": [size] * 3,
-        "chunk": CHUNK,
-        "created": CREATED.isoformat(),
-        "check_days": CHECK_DAYS,
-        **asdict(figures),
-        "id_bits": {"layer": 8, "x": bits, "y": bits, "z": bits, "segment": layout.segment_bits(1)},
-    }
-    # Last of all: a folder without it is no world.
-    (folder / "about.json").write_text(json.dumps(about, indent=1))

@@ -101,12 +101,20 @@ def _read(path: Path) -> np.ndarray:
 def _edit(place: int, text: str) -> WorldEdit:
     try:
         line = json.loads(text)
+    except ValueError as problem:
+        raise BadRequest(f"line {place} of edits.jsonl is no JSON: {problem}") from problem
+    return parse_edit(place, line, f"line {place} of edits.jsonl")
+
+
+def parse_edit(place: int, line: Any, name: str) -> WorldEdit:
+    """Return an edit from its JSON object."""
+    try:
         moment = times.from_iso(line["timestamp"])
         if line["type"] == "merge":
             first, second = line["supervoxels"]
-            return WorldEdit(place, moment, "merge", first, second)
+            return WorldEdit(place, moment, "merge", int(first), int(second))
         if line["type"] == "split":
-            return WorldEdit(place, moment, "split", line["from"], leaving=tuple(line["split_off"]))
+            return WorldEdit(place, moment, "split", int(line["from"]), leaving=tuple(map(int, line["split_off"])))
     except (ValueError, KeyError, TypeError) as problem:
-        raise BadRequest(f"line {place} of edits.jsonl is no edit: {problem!r}") from problem
-    raise BadRequest(f"line {place} of edits.jsonl has the unknown type {line['type']!r}; known are merge and split")
+        raise BadRequest(f"{name} is no edit: {problem!r}") from problem
+    raise BadRequest(f"{name} has the unknown type {line['type']!r}; known are merge and split")

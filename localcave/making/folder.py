@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,46 +13,78 @@ import numpy as np
 import numpy.typing as npt
 import tensorstore
 
+from localcave.ids import IdLayout, Ids
 from localcave.making.pieces import Pieces
 from localcave.making.sites import Nucleus, Synapses
 
 
-def write_volume(folder: Path, pieces: Pieces, chunk: int, resolution: Sequence[int]) -> None:
-    """Write the supervoxel id of every voxel as a precomputed volume, chunk files without compression on top."""
-    size = 2 * pieces.rows.shape[0]
-    x, y, z = resolution
-    volume = tensorstore.open(
-        {
-            "driver": "neuroglancer_precomputed",
-            "kvstore": {"driver": "file", "path": f"{folder}/segmentation/"},
-            "multiscale_metadata": {"type": "segmentation", "data_type": "uint64", "num_channels": 1},
-            "scale_metadata": {
-                "key": f"{x}_{y}_{z}",
-                "size": [size] * 3,
-                "resolution": list(resolution),
-                "voxel_offset": [0, 0, 0],
-                "chunk_size": [chunk] * 3,
-                "encoding": "compressed_segmentation",
-                "compressed_segmentation_block_size": [8, 8, 8],
-            },
-        },
-        create=True,
-    ).result()
+def write_volume(folder: Path, pieces: Pieces, chunk: int, resolution: Sequence[float], enlarged: int = 1) -> None:
+    """Write the supervoxel id of every voxel as a precomputed volume, chunk files without compression on top.
+
+    A voxel of the grid becomes so many voxels along each axis.
+    """
+    shape = [size * enlarged for size in pieces.rows.shape]
+    volume = _create(folder / "segmentation", shape, chunk, resolution)
     ids = np.append(pieces.ids, np.uint64(0))  # row -1 is background
-    for low in range(0, size, chunk):
-        slab = ids[pieces.rows[low // 2 : (low + chunk) // 2]]
-        volume[low : low + 2 * len(slab), ..., 0] = slab.repeat(2, 0).repeat(2, 1).repeat(2, 2)
+    step = chunk // enlarged
+    # Two rows of chunks at a time: a whole slab of a large volume takes much memory.
+    for x in range(0, pieces.rows.shape[0], step):
+        for y in range(0, pieces.rows.shape[1], 2 * step):
+            block = ids[pieces.rows[x : x + step, y : y + 2 * step]]
+            for axis in range(3):
+                block = block.repeat(enlarged, axis) if enlarged > 1 else block
+            low = (x * enlarged, y * enlarged)
+            volume[low[0] : low[0] + block.shape[0], low[1] : low[1] + block.shape[1], :, 0] = block
 
 
-def write_graph(folder: Path, pieces: Pieces, objects: npt.NDArray[np.int64], edits: Iterable[dict[str, Any]]) -> int:
+def _create(folder: Path, shape: Sequence[int], chunk: int, resolution: Sequence[float]) -> Any:
+    spec = {
+        "driver": "neuroglancer_precomputed",
+        "kvstore": {"driver": "file", "path": f"{folder}/"},
+        "multiscale_metadata": {"type": "segmentation", "data_type": "uint64", "num_channels": 1},
+        "scale_metadata": {
+            "key": "_".join(f"{size:g}" for size in resolution),
+            "size": list(shape),
+            "resolution": list(resolution),
+            "voxel_offset": [0, 0, 0],
+            "chunk_size": [chunk] * 3,
+            "encoding": "compressed_segmentation",
+            "compressed_segmentation_block_size": [8, 8, 8],
+        },
+    }
+    return tensorstore.open(spec, create=True).result()
+
+
+def write_graph(folder: Path, pieces: Pieces, edges: Ids, edits: Iterable[dict[str, Any]]) -> int:
     """Write supervoxels, objects, edges and edits; return the number of edges."""
     graph = _made(folder / "graph")
-    edges = pieces.edges()
     np.save(graph / "supervoxels.npy", pieces.ids)
-    np.save(graph / "initial_object.npy", objects.astype(np.uint64))
+    np.save(graph / "initial_object.npy", pieces.objects.astype(np.uint64))
     np.save(graph / "edges.npy", edges)
     (graph / "edits.jsonl").write_text("".join(json.dumps(edit) + "\n" for edit in edits))
     return len(edges)
+
+
+def write_about(
+    folder: Path,
+    shape: Sequence[int],
+    chunk: int,
+    resolution: Sequence[float],
+    created: datetime,
+    layout: IdLayout,
+    figures: dict[str, Any],
+) -> None:
+    """Write `about.json`, last of all: a folder without it is no world."""
+    bits = layout.spatial_bits(1)
+    about = {
+        "resolution_nm": list(resolution),
+        "shape": list(shape),
+        "chunk": chunk,
+        "created": created.isoformat(),
+        **figures,
+        "id_bits": {"layer": 8, "x": bits, "y": bits, "z": bits, "segment": layout.segment_bits(1)},
+    }
+    (folder / "about.json").write_text(json.dumps(about, indent=1))
 
 
 def write_synapses(folder: Path, synapses: Synapses) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -12,18 +13,11 @@ import numpy.typing as npt
 from localcave.ids import Ids
 
 DAYS = 60
+DAY_MS = 24 * 3_600_000
 SPLITS = 0.45
 NEIGHBORS = 0.8  # share of merges between objects that touch
 ARBITRARY = 0.1  # share of splits that take any supervoxels, wherever they lie
 TRIES = 50
-
-
-@dataclass(frozen=True)
-class Partition:
-    """The object of each supervoxel (by row) from a moment on."""
-
-    since: datetime
-    objects: npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -93,17 +87,23 @@ class Proofreader:
 
 
 def history(
-    rng: np.random.Generator, scene: Scene, objects: npt.NDArray[np.int64], created: datetime, count: int
-) -> tuple[list[dict[str, Any]], list[Partition]]:
-    """Return the lines of `edits.jsonl`, and the partition from the creation and from each edit on."""
+    rng: np.random.Generator,
+    scene: Scene,
+    objects: npt.NDArray[np.int64],
+    created: datetime,
+    count: int,
+    days: Sequence[int],
+) -> tuple[list[dict[str, Any]], dict[int, npt.NDArray[np.int64]]]:
+    """Return the lines of `edits.jsonl`, and the object of each supervoxel some days after the creation."""
     editor = Proofreader(rng, scene, objects)
     # Distinct moments, none of them on the hour: versions are frozen at round times.
     milliseconds = DAYS * 24 * 3_600_000
     moments = np.sort(rng.choice(milliseconds // 1000 - 1, count, replace=False)) * 1000 + rng.integers(1, 1000, count)
-    lines, states = [], [Partition(created, objects)]
+    lines: list[dict[str, Any]] = []
+    states, coming = {}, sorted(days)
     for number, moment in enumerate(moments.tolist(), start=1):
-        at = created + timedelta(milliseconds=moment)
-        stamp = at.isoformat(timespec="milliseconds")
+        while coming and moment > coming[0] * DAY_MS:
+            states[coming.pop(0)] = editor.objects.copy()
+        stamp = (created + timedelta(milliseconds=moment)).isoformat(timespec="milliseconds")
         lines.append({"operation_id": number, "timestamp": stamp, **editor.edit()})
-        states.append(Partition(at, editor.objects.copy()))
-    return lines, states
+    return lines, {**states, **dict.fromkeys(coming, editor.objects)}

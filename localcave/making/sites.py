@@ -41,11 +41,11 @@ class Nucleus:
 
 def synapses(rng: np.random.Generator, pieces: Pieces, count: int) -> Synapses:
     """Place synapses on both sides of faces between objects; a few post points lie on background instead."""
-    contacts = pieces.contacts()
+    contacts = pieces.foreign_faces()
     empty = np.flatnonzero(pieces.rows.ravel() < 0)
     if not len(contacts) or not len(empty):
         raise ValueError("no two objects touch, or nothing is background; make the world larger")
-    chosen = contacts[rng.integers(len(contacts), size=count)]
+    chosen = pieces.faces.ends(contacts[rng.integers(len(contacts), size=count)], pieces.rows.shape)
     chosen = np.where(rng.random(count)[:, None] < 0.5, chosen, chosen[:, ::-1])
     pre, post = _facing(rng, chosen, pieces.rows.shape)
     lost = rng.choice(count, round(count * BACKGROUND_SHARE), replace=False)
@@ -57,19 +57,31 @@ def synapses(rng: np.random.Generator, pieces: Pieces, count: int) -> Synapses:
 def nuclei(rng: np.random.Generator, pieces: Pieces) -> list[Nucleus]:
     """Put a nucleus into some objects."""
     owners = np.unique(pieces.objects)
-    solid = np.flatnonzero(pieces.rows.ravel() >= 0)
-    objects = pieces.objects[pieces.rows.ravel()[solid]]
-    order = np.argsort(objects, kind="stable")
-    starts = np.searchsorted(objects[order], owners)
-    ends = np.append(starts[1:], len(order))
-    chosen = np.sort(rng.choice(len(owners), min(MOST_NUCLEI, max(1, len(owners) * 2 // 3)), replace=False))
-    voxels = solid[order[rng.integers(starts[chosen], ends[chosen])]]
+    chosen = np.sort(rng.choice(owners, min(MOST_NUCLEI, max(1, len(owners) * 2 // 3)), replace=False))
+    voxels = _somewhere(rng, pieces, chosen)
     points = _inside(rng, voxels, pieces.rows.shape)
     volumes, kinds = (rng.lognormal(4.5, 0.8, len(chosen)), rng.choice(CELL_TYPES, len(chosen)))
     return [
         Nucleus((x, y, z), float(volume), str(kind))
         for (x, y, z), volume, kind in zip(points.tolist(), volumes, kinds, strict=True)
     ]
+
+
+def _somewhere(rng: np.random.Generator, pieces: Pieces, objects: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Return the flat index of a voxel of each of some sorted objects, every voxel as likely as the next."""
+    owner = np.searchsorted(objects, pieces.objects)
+    owner[~np.isin(pieces.objects, objects)] = -1
+    best, found = np.full(len(objects), -1.0), np.zeros(len(objects), np.int64)
+    for start, where, rows in pieces.solid():
+        mine = owner[rows]
+        where, mine = where[mine >= 0], mine[mine >= 0]
+        drawn = rng.random(len(where))
+        order = np.lexsort((drawn, mine))
+        last = np.flatnonzero(np.append(np.diff(mine[order]) != 0, True))[: len(order)]
+        winners = order[last]
+        better = winners[drawn[winners] > best[mine[winners]]]
+        best[mine[better]], found[mine[better]] = drawn[better], where[better] + start
+    return found
 
 
 def _facing(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +12,7 @@ from scipy import ndimage
 TUBES_PER_VOXEL = 400 / 128**3
 FEWEST_TUBES = 24
 RADIUS = 4.5  # of the grid; further away from every walk lies background
+SLAB = 32
 WIGGLE = 0.35
 BRANCHES = 0.25  # share of walks that start on another one and belong to its object
 TWINS = 0.12  # share of walks that belong to another one's object without touching it on purpose
@@ -38,10 +40,18 @@ def grow(rng: np.random.Generator, grid: int) -> Tubes:
     for step in range(paths.shape[1]):
         x, y, z = paths[:, step].T
         marks[x, y, z] = np.where(marks[x, y, z] == 0, np.arange(1, count + 1), marks[x, y, z])
-    distance, nearest = ndimage.distance_transform_edt(marks == 0, return_indices=True)
-    labels = marks[tuple(nearest)]
-    labels[distance > RADIUS] = 0
+    labels = np.concatenate([_thickened(marks, low) for low in range(0, grid, SLAB)])
     return Tubes(labels, np.concatenate([[0], objects]))
+
+
+def _thickened(marks: npt.NDArray[np.int32], low: int) -> npt.NDArray[np.int32]:
+    """Return the nearest mark of each voxel of a slab; a slab at a time, as distances take much memory."""
+    start = max(0, low - math.ceil(RADIUS))
+    part = marks[start : low + SLAB + math.ceil(RADIUS)]
+    distance, nearest = ndimage.distance_transform_edt(part == 0, return_indices=True)
+    labels: npt.NDArray[np.int32] = part[tuple(nearest)]
+    labels[distance > RADIUS] = 0
+    return labels[low - start : low - start + SLAB]
 
 
 def _walk(rng: np.random.Generator, count: int, grid: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:

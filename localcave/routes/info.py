@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from flask import Blueprint, Response, current_app, jsonify, request
 
-from localcave.errors import NotFound
-from localcave.store import Loaded, Store
+from localcave.directory import Directory, Record
+from localcave.routes.tables import store
 
 API = "/api/v2"
 
@@ -31,92 +29,62 @@ def health() -> Response:
 
 @routes.get(f"{API}/datastacks")
 def datastacks() -> Response:
-    return jsonify([loaded.datastack for loaded in _store()])
+    return jsonify(_directory().datastacks())
 
 
 @routes.get(f"{API}/datastack/full/<name>")
 def datastack_full(name: str) -> Response:
-    loaded = _store().datastack(name)
-    return jsonify({"aligned_volume": _volume(loaded), **_record(loaded)})
+    known = _directory()
+    record, volume = known.record(name), known.volume_of(name)
+    return jsonify({"aligned_volume": _with_image(volume, known.image_sources(name)), **record})
 
 
 @routes.get(f"{API}/datastack/<name>")
 def datastack(name: str) -> Response:
-    loaded = _store().datastack(name)
-    return jsonify({"aligned_volume": f"/info{API}/aligned_volume/id/{loaded.number}", **_record(loaded)})
+    known = _directory()
+    link = f"/info{API}/aligned_volume/id/{known.volume_of(name)['id']}"
+    return jsonify({"aligned_volume": link, **known.record(name)})
 
 
 @routes.get(f"{API}/datastack/<name>/image_sources")
 def image_sources(name: str) -> Response:
-    _store().datastack(name)
-    return jsonify([])  # a world has no images
+    return jsonify(_directory().image_sources(name))
 
 
 @routes.get(f"{API}/aligned_volume")
 def aligned_volumes() -> Response:
-    return jsonify([loaded.aligned_volume for loaded in _store()])
+    return jsonify(_directory().volumes())
 
 
 @routes.get(f"{API}/aligned_volume/<name>")
 def aligned_volume(name: str) -> Response:
-    return jsonify(_volume(_by_volume(name)))
+    return jsonify(_directory().volume(name))
 
 
 @routes.get(f"{API}/aligned_volume/id/<int:number>")
 def aligned_volume_by_id(number: int) -> Response:
-    for loaded in _store():
-        if loaded.number == number:
-            return jsonify(_volume(loaded))
-    raise NotFound(f"there is no aligned volume {number}")
+    return jsonify(_directory().volume_by_number(number))
 
 
 @routes.get(f"{API}/aligned_volume/<name>/datastacks")
 def datastacks_of_volume(name: str) -> Response:
-    return jsonify([_by_volume(name).datastack])
+    known = _directory()
+    number = known.volume(name)["id"]
+    return jsonify([one for one in known.datastacks() if known.volume_of(one)["id"] == number])
 
 
-def base_url() -> str:
-    """Return the base URL under which clients reach these services."""
-    return (_store().public_url or request.url_root).rstrip("/")
+@routes.get(f"{API}/ngl_info")
+def ngl_info() -> Response:
+    known = _directory()
+    return jsonify({one: known.record(one)["viewer_site"] for one in known.datastacks()})
 
 
-def _store() -> Store:
-    store: Store = current_app.extensions["localcave.store"]
-    return store
+def _with_image(volume: Record, sources: list[Record]) -> Record:
+    asked = request.args.get("image_source_name")
+    chosen = [one for one in sources if one.get("name") == asked]
+    return {**volume, "image_source": chosen[0]["image_source"]} if chosen else volume
 
 
-def _by_volume(name: str) -> Loaded:
-    for loaded in _store():
-        if loaded.aligned_volume == name:
-            return loaded
-    raise NotFound(f"there is no aligned volume {name!r}")
-
-
-def _volume(loaded: Loaded) -> dict[str, Any]:
-    return {
-        "id": loaded.number,
-        "name": loaded.aligned_volume,
-        "display_name": loaded.aligned_volume,
-        "description": f"The volume of the world in {loaded.world.folder.name}",
-        "image_source": "",
-    }
-
-
-def _record(loaded: Loaded) -> dict[str, Any]:
-    x, y, z = (float(size) for size in loaded.world.about["resolution_nm"])
-    return {
-        "segmentation_source": f"graphene://{base_url()}/segmentation/table/{loaded.table}",
-        "skeleton_source": None,
-        "analysis_database": None,
-        "viewer_site": None,
-        "synapse_table": None,
-        "soma_table": None,
-        "local_server": base_url(),
-        "description": f"The world in {loaded.world.folder.name}",
-        "viewer_resolution_x": x,
-        "viewer_resolution_y": y,
-        "viewer_resolution_z": z,
-        "proofreading_status_table": None,
-        "cell_identification_table": None,
-        "proofreading_review_table": None,
-    }
+def _directory() -> Directory:
+    base = (store().public_url or request.url_root).rstrip("/")
+    return Directory(store(), current_app.extensions["localcave.written"], base)

@@ -1,8 +1,9 @@
-"""The chunkedgraph's REST interface, version 1."""
+"""The chunkedgraph's REST interface, version 1: roots, moments and lineage."""
 
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -13,8 +14,9 @@ from localcave.errors import BadRequest, Unanswerable
 from localcave.faults import FaultSwitches
 from localcave.ids import Ids
 from localcave.lineage import Lineage, delta
-from localcave.queries import Queries, RootQuestion
-from localcave.store import Loaded, Store
+from localcave.loaded import Loaded
+from localcave.queries import RootQuestion
+from localcave.routes.tables import asked, needs
 
 VERSION = "2.21.1"
 TABLE = "/api/v1/table/<table>"
@@ -34,41 +36,45 @@ def version() -> Response:
 
 @routes.get("/table/<table>/info")
 @routes.get(f"{TABLE}/info")
+@needs("view", public=True)
 def info(table: str) -> Response:
-    return jsonify(_info(_loaded(table)))
+    return jsonify(_info(asked(table).loaded))
 
 
 @routes.post(f"{TABLE}/roots_binary")
 def roots_binary(table: str) -> Response:
     ids = wire.binary_ids()
-    return _binary(_roots(table, ids) if len(ids) else ids)
+    return wire.binary(_roots(table, ids) if len(ids) else ids)
 
 
 @routes.post(f"{TABLE}/roots")
 def roots(table: str) -> Response:
     answer = _roots(table, wire.listed_ids("node_ids"))
     if "root_ids" in request.args.getlist("as_binary"):
-        return _binary(answer)
-    return jsonify({"root_ids": wire.ids_out(answer)})
+        return wire.binary(answer)
+    return wire.reply({"root_ids": answer})
 
 
 @routes.get(f"{TABLE}/node/<int:node>/root")
 def root(table: str, node: int) -> Response:
-    question = RootQuestion(wire.moment(), wire.number("stop_layer"))
-    return jsonify({"root_id": wire.ids_out([_queries(table).root(node, question)])[0]})
+    target = asked(table)
+    question = RootQuestion(target.moment(), wire.number("stop_layer"))
+    return wire.reply({"root_id": np.uint64(target.loaded.queries.root(target.node(node), question))})
 
 
 @routes.post(f"{TABLE}/is_latest_roots")
 def is_latest_roots(table: str) -> Response:
-    answer = _queries(table).is_latest(wire.listed_ids("node_ids"), wire.moment())
+    target = asked(table)
+    answer = target.loaded.queries.is_latest(wire.listed_ids("node_ids"), target.moment())
     return jsonify({"is_latest": answer.tolist()})
 
 
 @routes.post(f"{TABLE}/root_timestamps")
 def root_timestamps(table: str) -> Response:
     ids = wire.binary_ids() if wire.flag("is_binary") else wire.listed_ids("node_ids")
-    queries = _queries(table)
-    found = queries.latest_times(ids, wire.moment()) if wire.flag("latest") else queries.created(ids)
+    target = asked(table)
+    queries = target.loaded.queries
+    found = queries.latest_times(ids, target.moment()) if wire.flag("latest") else queries.created(ids)
     return jsonify({"timestamp": [times.to_seconds(value) for value in found.tolist()]})
 
 
@@ -76,11 +82,18 @@ def root_timestamps(table: str) -> Response:
 def delta_roots(table: str) -> Response:
     if not request.args.get("timestamp_past"):
         raise BadRequest("timestamp_past is missing")
-    graph = _queries(table).graph
-    future = wire.moment("timestamp_future")
-    graph.note_answered(future)
-    found = delta(graph.view(), wire.moment("timestamp_past"), future)
-    return jsonify({"old_roots": wire.ids_out(found.old_roots), "new_roots": wire.ids_out(found.new_roots)})
+    target = asked(table)
+    future = target.moment("timestamp_future")
+    found = delta(target.loaded.graph.answer_about(future), target.moment("timestamp_past"), future)
+    return wire.reply({name: np.array(ids, np.uint64) for name, ids in asdict(found).items()})
+
+
+@routes.get(f"{TABLE}/valid_nodes")
+def valid_nodes(table: str) -> Response:
+    ids = wire.binary_ids() if wire.flag("is_binary") else wire.listed_ids("node_ids")
+    target = asked(table)
+    start, end = target.moment("start_timestamp", 0), target.moment("end_timestamp")
+    return wire.reply({"valid_roots": target.loaded.queries.valid(ids, start, end)})
 
 
 @routes.post(f"{TABLE}/lineage_graph_multiple")
@@ -90,41 +103,42 @@ def lineage_graph_multiple(table: str) -> Response:
 
 @routes.get(f"{TABLE}/root/<int:root_id>/lineage_graph")
 def lineage_graph(table: str, root_id: int) -> Response:
-    return _lineage(table, [root_id])
+    return _lineage(table, [asked(table).node(root_id)])
 
 
 @routes.get(f"{TABLE}/past_id_mapping")
 def past_id_mapping(table: str) -> Response:
-    graph = _queries(table).graph
+    target = asked(table)
+    graph = target.loaded.graph
     ids = wire.listed_ids("root_ids").tolist()
     # timestamp_future has no effect in the real service either.
-    return jsonify(Lineage(graph).past_ids(ids, wire.moment("timestamp_past", graph.birth_ms)))
+    return wire.reply(Lineage(graph).past_ids(ids, target.moment("timestamp_past", graph.birth_ms)))
 
 
 @routes.get(f"{TABLE}/oldest_timestamp")
+@needs("view", public=True)
 def oldest_timestamp(table: str) -> Response:
-    oldest = times.to_datetime(_queries(table).oldest_ms())
-    return jsonify({"iso": oldest.isoformat(sep=request.args.get("delimiter", " "), timespec="microseconds")})
+    return moment_reply(asked(table).loaded.queries.oldest_ms())
 
 
-def _loaded(table: str) -> Loaded:
-    store: Store = current_app.extensions["localcave.store"]
-    return store.table(table)
-
-
-def _queries(table: str) -> Queries:
-    return _loaded(table).queries
+def moment_reply(moment_ms: int) -> Response:
+    """Return a moment as the service tells single ones."""
+    text = times.to_datetime(moment_ms).isoformat(
+        sep=(request.args.get("delimiter") or " ")[0], timespec="microseconds"
+    )
+    return jsonify({"iso": text})
 
 
 def _roots(table: str, ids: Ids) -> Ids:
     # The service takes any text in these two options for true.
+    target = asked(table)
     question = RootQuestion(
-        wire.moment(),
+        target.moment(),
         wire.number("stop_layer"),
         bool(request.args.get("assert_roots")),
         bool(request.args.get("fail_to_zero")),
     )
-    return _spoiled(_queries(table).roots(ids, question))
+    return _spoiled(target.loaded.queries.roots(ids, question))
 
 
 def _spoiled(answer: Ids) -> Ids:
@@ -137,13 +151,9 @@ def _spoiled(answer: Ids) -> Ids:
 
 
 def _lineage(table: str, roots: list[int]) -> Response:
-    graph = _queries(table).graph
-    past = wire.moment("timestamp_past", graph.birth_ms)
-    return jsonify(Lineage(graph).graph(roots, past, wire.moment("timestamp_future")))
-
-
-def _binary(ids: Ids) -> Response:
-    return Response(ids.astype("<u8", copy=False).tobytes())
+    target = asked(table)
+    past = target.moment("timestamp_past", target.loaded.graph.birth_ms)
+    return wire.reply(Lineage(target.loaded.graph).graph(roots, past, target.moment("timestamp_future")))
 
 
 def _info(loaded: Loaded) -> dict[str, Any]:

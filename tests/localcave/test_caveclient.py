@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -12,23 +9,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from .conftest import ROOT, Server
+from .clients import run_driver
+from .conftest import Server
 from .replay import objects_at, same_partition
 
-PYTHON = ROOT / ".venv-caveclient/bin/python"
 BIRTH = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 @pytest.fixture(scope="module")
 def report(server: Server, world: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    if not PYTHON.exists() and os.environ.get("CI") != "true":
-        pytest.skip("no .venv-caveclient: `make setup-clients` builds it")
-    driver = Path(__file__).with_name("client_driver.py")
-    command = [str(PYTHON), str(driver), server.url, str(world / "graph/supervoxels.npy")]
-    home = {**os.environ, "HOME": str(tmp_path_factory.mktemp("home"))}
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env=home)
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout.splitlines()[-1])
+    home = tmp_path_factory.mktemp("home")
+    return run_driver("client_driver.py", home, server.url, str(world / "graph/supervoxels.npy"))
 
 
 def test_roots(report: dict[str, Any], world: Path) -> None:

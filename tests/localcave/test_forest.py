@@ -38,11 +38,11 @@ def check(forest: Forest, objects: np.ndarray, layers: int = LAYERS) -> None:
     assert (
         len({*zip(tops.tolist(), objects.tolist(), strict=True)}) == len({*tops.tolist()}) == len({*objects.tolist()})
     )
-    ids = forest.ids.values
+    ids = forest.tree.ids.values
     assert (layers_of(ids[tops]) == layers).all()
     assert len(np.unique(ids)) == len(ids)
     for root in np.unique(tops):
-        members, _ = forest.descend(int(root))
+        members = forest.around(int(root)).members
         assert members.tolist() == np.flatnonzero(tops == root).tolist()
         check_nodes(forest, int(root), layers)
 
@@ -51,16 +51,16 @@ def check_nodes(forest: Forest, node: int, layers: int) -> None:
     """Each child names its parent and shares its chunk; a node between layers 2 and the top joins at least
     two.
     """
-    ids, layout = forest.ids.values, IdLayout(layers)
-    children = forest.children(node)
+    ids, layout = forest.tree.ids.values, IdLayout(layers)
+    children = forest.tree.children(node)
     layer = int(ids[node]) >> 56
     for child in children.tolist():
-        assert forest.parents.values[child] == node
+        assert forest.tree.parents.values[child] == node
         assert int(ids[child]) >> 56 < layer
         check_nodes(forest, child, layers)
     assert layer in (1, 2, layers) or len(children) >= 2
     if layer > 1:
-        leaves, _ = forest.descend(node)
+        leaves = forest.around(node).members
         prefix = int(ids[node]) >> layout.segment_bits(layer)
         assert set(layout.prefixes(ids[leaves], layer).tolist()) == {prefix}
 
@@ -88,7 +88,7 @@ def merge_or_split(forest: Forest, objects: np.ndarray, rng: np.random.Generator
             return after
         change = edits.split_off(forest, leaving, first)
         after[members], after[leaving] = fresh, fresh + 1
-    result = forest.rewire(change.added, change.removed)
+    result = forest.rewire(change)
     assert sorted(np.unique(after[after >= fresh]).tolist()) == sorted(
         {fresh + k for k in range(len(result.new_roots))}
     )

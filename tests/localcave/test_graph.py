@@ -15,8 +15,9 @@ import pytest
 
 from localcave import times
 from localcave.errors import BadRequest, Conflict
+from localcave.loaded import Loaded
 from localcave.queries import RootQuestion
-from localcave.store import Loaded, Store
+from localcave.store import Store
 
 from .replay import objects_at, same_partition
 
@@ -60,13 +61,13 @@ def moments(world: Path, count: int) -> list[datetime]:
 
 def test_small_world_at_many_moments(store: Store, world: Path) -> None:
     loaded = store.load(str(world), "small")
-    store.apply_edits(loaded, None, force=False)
+    loaded.go_on(None, force=False)
     assert all(agree(loaded, moment) for moment in moments(world, 12))
 
 
 def test_em512_at_many_moments(store: Store, em512: Path) -> None:
     loaded = store.load(str(em512), "em")
-    assert store.apply_edits(loaded, None, force=False) == 400
+    assert loaded.go_on(None, force=False) == 400
     assert all(agree(loaded, moment) for moment in moments(em512, 4))
     ends = np.load(em512 / "truth/supervoxels.npy").ravel()
     for day in (0, 15, 30, 45, 61):
@@ -78,11 +79,11 @@ def test_em512_at_many_moments(store: Store, em512: Path) -> None:
 def test_edits_in_portions_and_restarts_give_the_same_ids(tmp_path: Path, world: Path) -> None:
     whole, parts = Store(tmp_path / "whole"), Store(tmp_path / "parts")
     at_once = whole.load(str(world), "small")
-    whole.apply_edits(at_once, None, force=False)
+    at_once.go_on(None, force=False)
     counts = []
     for day in (10, 10, 25, 40, 61):
         loaded = parts.load(str(world), "small")
-        counts.append(parts.apply_edits(loaded, (BIRTH + timedelta(days=day)).isoformat(), force=False))
+        counts.append(loaded.go_on((BIRTH + timedelta(days=day)).isoformat(), force=False))
         assert agree(loaded, BIRTH + timedelta(days=day))
         parts.close()
         parts = Store(tmp_path / "parts")
@@ -103,9 +104,9 @@ def test_an_answered_moment_is_not_rewritten_not_even_after_a_restart(tmp_path: 
     store = Store(tmp_path)
     loaded = store.datastack("small")
     with pytest.raises(Conflict, match=r"answered about .*force"):
-        store.apply_edits(loaded, None, force=False)
+        loaded.go_on(None, force=False)
     assert (roots_at(loaded, first) == before).all()
-    assert store.apply_edits(loaded, None, force=True) == len(edit_times(world))
+    assert loaded.go_on(None, force=True) == len(edit_times(world))
     assert agree(loaded, first)
     store.close()
 
@@ -114,9 +115,9 @@ def test_until_is_inclusive_and_earlier_answers_don_t_forbid(store: Store, world
     loaded = store.load(str(world), "small")
     first, second = edit_times(world)[:2]
     roots_at(loaded, first - timedelta(milliseconds=1))
-    assert store.apply_edits(loaded, first.isoformat(), force=False) == 1
+    assert loaded.go_on(first.isoformat(), force=False) == 1
     roots_at(loaded, first)
-    assert store.apply_edits(loaded, second.isoformat(), force=False) == 1
+    assert loaded.go_on(second.isoformat(), force=False) == 1
 
 
 def test_a_bad_edit_undoes_its_whole_portion(store: Store, world: Path, tmp_path: Path) -> None:
@@ -127,9 +128,9 @@ def test_a_bad_edit_undoes_its_whole_portion(store: Store, world: Path, tmp_path
     (spoiled / "graph/edits.jsonl").write_text("\n".join([*lines[:5], json.dumps(edit)]))
     loaded = store.load(str(spoiled), "spoiled")
     with pytest.raises(Conflict, match="edit 6 of the world: supervoxel 1 is not in the graph"):
-        store.apply_edits(loaded, None, force=False)
+        loaded.go_on(None, force=False)
     assert loaded.graph.world_edits == 0
-    assert store.apply_edits(loaded, json.loads(lines[3])["timestamp"], force=False) == 4
+    assert loaded.go_on(json.loads(lines[3])["timestamp"], force=False) == 4
     assert agree(loaded, datetime.fromisoformat(json.loads(lines[3])["timestamp"]))
 
 
@@ -137,9 +138,8 @@ def test_delayed_edits_show_up_late_with_their_earlier_time(
     store: Store, world: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     loaded = store.load(str(world), "small")
-    loaded.graph.visibility_delay_ms = 5000
     before = roots_at(loaded, BIRTH)
-    store.apply_edits(loaded, None, force=False)
+    loaded.go_on(None, force=False, delay_ms=5000)
     assert (roots_at(loaded, BIRTH + timedelta(days=61)) == before).all()
     late = times.now_ms() + 6000
     monkeypatch.setattr(times, "now_ms", lambda: late)
@@ -167,7 +167,7 @@ def test_worlds_are_refused_with_the_reason(store: Store, world: Path, tmp_path:
 
 def test_table_of_a_moment_answers_as_the_climb_does(store: Store, world: Path) -> None:
     loaded = store.load(str(world), "small")
-    store.apply_edits(loaded, None, force=False)
+    loaded.go_on(None, force=False)
     moment = BIRTH + timedelta(days=33)
     first = roots_at(loaded, moment)
     few = np.load(world / "graph/supervoxels.npy")[::7]
