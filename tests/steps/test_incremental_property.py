@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from datetime import datetime
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule, run_state_machine_as_test
@@ -12,6 +13,8 @@ from hypothesis.stateful import precondition, rule, run_state_machine_as_test
 from materializationengine.domain.plan import RunKind
 from tests.steps.test_history_property import SEEDS, TABLE, History, Stage, stage
 from tests.steps.test_incremental import digests, in_physical_order
+
+pytestmark = pytest.mark.faults  # minutes long: run by `make test-faults`
 
 __all__ = ["stage"]
 

@@ -14,6 +14,8 @@ from materializationengine.kernel.postgres import PrivateCluster
 from tests.harness import Engine
 from tests.steps.test_incremental import day, digests
 
+pytestmark = pytest.mark.faults  # minutes long: run by `make test-faults`
+
 ROOT = Path(__file__).parents[2]
 
 
