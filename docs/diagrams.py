@@ -15,24 +15,42 @@ from svg import Band, Card, draw
 from materializationengine.domain.plan import Plan, RunKind, StepPlan
 from materializationengine.workflows.actions import ACTIONS
 
-FILES = {
+MEND = "mend"
+"""An incremental run that mends a version is a picture of its own."""
+
+FILES: dict[str, tuple[str, str]] = {
     "bulk_upload_workflow.svg": ("Bulk upload", RunKind.BULK_UPLOAD),
     "new_annotations_workflow.svg": ("Ingest new annotations", RunKind.INGEST),
     "update_root_id_workflow.svg": ("Update root ids", RunKind.UPDATE_ROOTS),
     "materialize_workflow.svg": ("Create frozen database", RunKind.FREEZE),
     "linked_workflows.svg": ("Complete workflow", RunKind.COMPLETE),
+    "incremental_workflow.svg": ("Incremental materialization", RunKind.INCREMENTAL),
+    "mend_workflow.svg": ("Mending a version", MEND),
+    "database_removal_workflow.svg": ("Periodic database removal", RunKind.RETIRE),
     "dummy_workflow.svg": ("Dummy workflow", RunKind.DUMMY),
+    "update_database_workflow.svg": ("Update database", RunKind.UPDATE_DATABASE),
+    "lookup_svid_workflow.svg": ("Look up supervoxels", RunKind.LOOKUP_SVID),
+    "sparse_missing_roots_workflow.svg": ("Sparse missing root ids", RunKind.SPARSE_MISSING_ROOTS),
+    "dense_missing_roots_workflow.svg": ("Dense missing root ids", RunKind.DENSE_MISSING_ROOTS),
+    "remove_bad_roots_workflow.svg": ("Remove bad root ids", RunKind.REMOVE_BAD_ROOTS),
 }
 """File name of each picture, its title and the run it shows; the first five names are those of CAVE's manual."""
 
 
+JOINED = {RunKind.COMPLETE, RunKind.UPDATE_DATABASE, RunKind.LOOKUP_SVID}
+"""Runs made of steps that belong to other workflows, whose titles they show."""
+
+STEPS = "materializationengine.steps."
+"""Deeds and their helpers live here; a helper may be another deed's."""
+
+
 def draw_all() -> dict[str, str]:
     """File name and SVG of each diagram."""
-    known = {plan.kind: plan for plan in plans()}
+    known: dict[str, Plan] = {MEND if plan.mends is not None else plan.kind: plan for plan in plans()}
     groups = {
         prefix: title
-        for title, kind in FILES.values()
-        if kind is not RunKind.COMPLETE
+        for title, kind in reversed(FILES.values())  # a deed belongs to the first workflow that has it
+        if kind not in JOINED
         for prefix in _prefixes(known[kind])
     }
     return {name: draw(title, list(_bands(known[kind], groups))) for name, (title, kind) in FILES.items()}
@@ -79,7 +97,7 @@ class _Found:
 
 
 def spawned(action: str) -> list[str]:
-    """The actions that an action adds to the next step: those its deed, or a helper in its module, names."""
+    """The actions that an action adds to the next step: those its deed, or a helper of the steps, names."""
     deed = ACTIONS[action].deed
     assert isinstance(deed, FunctionType)
     seen: set[str] = set()
@@ -91,7 +109,7 @@ def spawned(action: str) -> list[str]:
         for name in found.names - seen:
             seen.add(name)
             helper = function.__globals__.get(name)
-            if isinstance(helper, FunctionType) and helper.__module__ == deed.__module__:
+            if isinstance(helper, FunctionType) and helper.__module__.startswith(STEPS):
                 todo.append(helper)
     return [name for name in ACTIONS if name in texts]
 

@@ -21,7 +21,13 @@ from materializationengine.workflows import (
     complete_workflow,
     create_frozen_database,
     dummy_workflow,
+    incremental,
     ingest_new_annotations,
+    lookup_svid,
+    missing_roots,
+    periodic_database_removal,
+    remove_bad_roots,
+    update_database,
     update_root_ids,
 )
 from materializationengine.workflows.requests import RunRequest, UploadRequest
@@ -51,6 +57,19 @@ class PaperDatabase(Connection):
         """Nothing of that name, and no version yet."""
 
 
+class PaperVersion(PaperDatabase):
+    """The same, with one version of a month before, and another that holds no table yet."""
+
+    def rows(self, sql: str, *params: object) -> list[tuple[Any, ...]]:
+        """The annotation tables, and those of the other version."""
+        return [] if "FROM analysistables" in sql else super().rows(sql, *params)
+
+    def one(self, sql: str, *_: object) -> tuple[Any, ...]:
+        """The one as a base: status, validity, moment, stack, number; the other: moment, status, merged, virtual."""
+        moment = datetime(2026, 2, 1)
+        return (moment, "AVAILABLE", True, False) if "is_merged" in sql else ("AVAILABLE", True, moment, STACK.name, 1)
+
+
 def plans() -> Iterator[Plan]:
     """One plan of each kind of run."""
     paper = PaperDatabase()
@@ -58,8 +77,21 @@ def plans() -> Iterator[Plan]:
     yield ingest_new_annotations.plan(paper, STACK, RunRequest(RunKind.INGEST), NOW)
     yield update_root_ids.plan(paper, STACK, RunRequest(RunKind.UPDATE_ROOTS), NOW)
     yield create_frozen_database.plan(paper, STACK, RunRequest(RunKind.FREEZE), NOW, NOW, 7)
+    yield incremental.plan(PaperVersion(), STACK, RunRequest(RunKind.INCREMENTAL, base_version=1), NOW, NOW, 7, 2)
+    mended = RunRequest(RunKind.INCREMENTAL, base_version=1, mends=2)
+    yield incremental.plan(PaperVersion(), STACK, mended, NOW, NOW, 7, 2)
+    volume = STACK.aligned_volume
+    yield periodic_database_removal.plan([volume], STACK, RunRequest(RunKind.RETIRE), NOW, 1)
     yield dummy_workflow.plan(RunRequest(RunKind.DUMMY))
     yield complete_workflow.plan(paper, STACK, RunRequest(RunKind.COMPLETE), NOW, NOW, 7)
+    yield update_database.plan(paper, STACK, RunRequest(RunKind.UPDATE_DATABASE), NOW)
+    some = RunRequest(RunKind.LOOKUP_SVID, table="synapses", annotation_ids=(17, 18, 19))
+    yield lookup_svid.plan(paper, STACK, some, NOW)
+    sparse = RunRequest(RunKind.SPARSE_MISSING_ROOTS, table="synapses")
+    yield missing_roots.sparse_plan(paper, STACK, sparse, NOW)
+    yield missing_roots.dense_plan(paper, STACK, RunRequest(RunKind.DENSE_MISSING_ROOTS), NOW)
+    bad = RunRequest(RunKind.REMOVE_BAD_ROOTS, table="synapses", bad_roots=(1,))
+    yield remove_bad_roots.plan(paper, STACK, bad, NOW)
 
 
 def _upload(paper: PaperDatabase) -> Plan:

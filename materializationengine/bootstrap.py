@@ -19,7 +19,9 @@ from .gateways.segmentation import TensorStoreSegmentation, open_segmentation
 from .kernel.columns import Connection
 from .steps.work import Work
 from .storage.engines import Cluster
+from .storage.graph_tokens import SharedBucket, throttle
 from .storage.ledger import ClaimedUnit
+from .storage.live_database import ensure
 
 T = TypeVar("T")
 
@@ -46,8 +48,16 @@ class Services:
                     settings.token(),
                     batch=settings.graph_batch,
                     timeout=settings.graph_timeout,
+                    throttle=self._throttle(),
                 )
             return self._graphs[datastack.pcg_table]
+
+    def _throttle(self) -> Callable[[], None] | None:
+        settings = self.settings
+        if settings.graph_rate <= 0:
+            return None
+        ensure(self.cluster, self.cluster.home)
+        return throttle(SharedBucket(self.cluster, "chunkedgraph", settings.graph_rate, settings.graph_burst))
 
     def segmentation(self, datastack: Datastack) -> TensorStoreSegmentation:
         """The volume under a datastack, opened once in the life of the process."""

@@ -15,7 +15,12 @@ DEVELOPMENT_DATABASE = "postgresql+psycopg2://postgres:materialize@127.0.0.1:543
 """Fits the README's `docker run ... -e POSTGRES_PASSWORD=materialize -p 5432:5432 postgis/postgis`."""
 
 _PREFIXES = ("MATERIALIZATION_", "MATENGINE_")
-_FOREIGN = {"MATENGINE_DIR", "MATERIALIZATION_ENGINE_SETTINGS", "MATERIALIZATION_ROW_CHUNK_SIZE"}
+_FOREIGN = {
+    "MATENGINE_DIR",
+    "MATERIALIZATION_ENGINE_SETTINGS",
+    "MATERIALIZATION_POSTGRES_URI",
+    "MATERIALIZATION_ROW_CHUNK_SIZE",
+}
 """Names that other programs read, or that CAVE has and this engine needs no more."""
 
 
@@ -40,6 +45,9 @@ class Settings:
     datastacks_file: str = _setting("DATASTACKS_FILE", "", "JSON file of datastack records instead of the info service")
     token_file: str = _setting("DAF_CREDENTIALS", "", "JSON file with `token`, the engine's own token")
     auth_disabled: bool = _setting("AUTH_DISABLED", False, "exactly `true`: everybody is the administrator")
+    excluded_groups: str = _setting(
+        "AUTH_SHARED_EXCLUDED_GROUPS", "", "groups that open no table to each other's members, commas between them"
+    )
     as_of_margin: float = _setting(
         "MATERIALIZATION_AS_OF_MARGIN",
         180.0,
@@ -70,6 +78,11 @@ class Settings:
         "index on positions of a frozen table: `measured`, `brin` or `gist`",
     )
     copy_threads: int = _setting("MATERIALIZATION_COPY_THREADS", 2, "tables copied side by side in a freeze")
+    incremental_share: float = _setting(
+        "MATERIALIZATION_INCREMENTAL_SHARE",
+        0.0,
+        "a complete workflow starts from the newest version where at most this share of its rows changed; 0: never",
+    )
     days_to_expire: int = _setting("DAYS_TO_EXPIRE", 7, "days after which a version expires; 0: never")
     lease: float = _setting("MATERIALIZATION_LEASE", 1800.0, "seconds after which a unit without news is taken over")
     sweep_every: float = _setting("MATERIALIZATION_SWEEP_EVERY", 5.0, "seconds between two looks for lost work")
@@ -80,6 +93,11 @@ class Settings:
     lock_timeout: float = _setting("MATERIALIZATION_LOCK_TIMEOUT", 30.0, "seconds a statement waits for a lock")
     query_limit: int = _setting("QUERY_LIMIT_SIZE", 0, "most rows of one answer; 0: no cap")
     query_timeout: float = _setting("MATERIALIZATION_QUERY_TIMEOUT", 300.0, "seconds a query may run")
+    queries_per_user: int = _setting(
+        "MATERIALIZATION_QUERIES_PER_USER",
+        16,
+        "queries that one user may have running in one process; 0: no limit, as where AUTH_DISABLED",
+    )
     credentials_file: str = _setting("GOOGLE_APPLICATION_CREDENTIALS", "", "service account file for gs://")
     storage_emulator: str = _setting(
         "STORAGE_EMULATOR_HOST", "", "a storage server instead of Google's, without credentials"
@@ -87,6 +105,37 @@ class Settings:
     resend: float = _setting(
         "MATERIALIZATION_RESEND", 30.0, "seconds after which a message without effect is sent again; doubles"
     )
+    dump_folder: str = _setting(
+        "MATERIALIZATION_DUMP_FOLDER", "", "folder to which tables of versions are dumped as CSV"
+    )
+    run_window: int = _setting(
+        "MATERIALIZATION_RUN_WINDOW", 16, "units of one run that are sent or at work at a time; the rest wait"
+    )
+    graph_rate: float = _setting(
+        "MATERIALIZATION_GRAPH_RATE", 0.0, "chunkedgraph requests a second, all workers together; 0: no limit"
+    )
+    graph_burst: int = _setting(
+        "MATERIALIZATION_GRAPH_BURST", 10, "chunkedgraph requests that may come at once after a pause"
+    )
+    beat_schedules: str = _setting("BEAT_SCHEDULES", "", "schedules as a JSON list, or the path of a JSON file")
+    beat_every: float = _setting(
+        "MATERIALIZATION_BEAT_EVERY", 60.0, "seconds between two looks for missed slots of schedules"
+    )
+    beat_grace: float = _setting(
+        "MATERIALIZATION_BEAT_GRACE", 604_800.0, "seconds after which a missed slot is not caught up any more"
+    )
+    min_databases: int = _setting("MIN_DATABASES", 1, "newest versions of a datastack that retention leaves alone")
+    max_databases: int = _setting(
+        "MAX_DATABASES", 0, "versions of a datastack at which periodic materialization skips; 0: no cap"
+    )
+    unit_days: float = _setting(
+        "MATERIALIZATION_UNIT_DAYS", 30.0, "days after which the units of an ended run are summed up"
+    )
+    run_days: float = _setting("MATERIALIZATION_RUN_DAYS", 365.0, "days after which an ended run is forgotten")
+    disk_reserve: float = _setting(
+        "MATERIALIZATION_DISK_RESERVE", 1.0, "GB of the database's disk that a plan must leave free"
+    )
+    slack_webhook: str = _setting("SLACK_WEBHOOK", "", "address that is told of failed runs", secret=True)
     log_level: str = _setting("LOGGING_LEVEL", "INFO", "least severe log line that is written")
 
     @classmethod

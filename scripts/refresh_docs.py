@@ -39,6 +39,7 @@ BLOCKS: dict[str, Callable[..., str]] = {
     "tree": manual_tables.tree,
     "workflows": workflow_map.map_table,
     "units": workflow_map.unit_table,
+    "beat": workflow_map.beat_table,
     "start": workflow_map.start_facts,
 }
 _BLOCK = re.compile(

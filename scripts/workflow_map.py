@@ -16,9 +16,13 @@ from materializationengine.cli.run import run as run_command
 from materializationengine.config import Settings
 from materializationengine.domain.plan import RunKind
 from materializationengine.web.app import create_app
+from materializationengine.workflows.beat import TASKS, SlotSchedule
 from materializationengine.workflows.celery_app import EngineCelery, create_celery, route
+from materializationengine.workflows.firing import KINDS
+from materializationengine.workflows.schedules import read_schedules
 
 ROOT = Path(__file__).parents[1]
+EXAMPLE = "workflows/schedules.json"
 PAGE = "docs/workflows/workflows.rst"
 RUNS = "POST /materialize/api/v3/runs"
 _SECTION = re.compile(r"^(?P<heading>.+)\n[-=~]{3,}\n(?P<body>(?:(?!^.+\n[-=~]{3,}$).*\n)*)", re.MULTILINE)
@@ -54,7 +58,7 @@ def workflows() -> list[Workflow]:
             queue=route(name)["queue"],
             command=_command(kind),
             routes=tuple(_routes(app, kind)),
-            schedules=tuple(_schedules(celery, name)),
+            schedules=tuple(_schedules(kind)),
             heading=_heading(kind),
         )
         for name, task in engine_tasks(celery).items()
@@ -92,10 +96,11 @@ def _routes(app: Flask, kind: RunKind) -> Iterator[str]:
     yield f"{RUNS} kind={kind}"
 
 
-def _schedules(celery: EngineCelery, task: str) -> Iterator[str]:
-    for name, entry in celery.conf.beat_schedule.items():
-        if entry["task"] == task:
-            yield f"{name}: {entry['schedule']}"
+def _schedules(kind: RunKind) -> Iterator[str]:
+    """The example schedules that start runs of a kind."""
+    for each in read_schedules(str(ROOT / EXAMPLE)):
+        if KINDS[each.deed] is kind:
+            yield f"{each.name}: {SlotSchedule(each.cron)!r}"
 
 
 def _heading(kind: RunKind) -> str:
@@ -124,12 +129,24 @@ def map_table() -> str:
 
 
 def unit_table() -> str:
-    """The tasks that start nothing and do one unit of the ledger each, as a Markdown table."""
+    """The tasks that do one unit of the ledger each, as a Markdown table."""
     celery = create_celery(Settings())
     rows = ["| task | queue | what it does |", "|---|---|---|"]
     for name, task in engine_tasks(celery).items():
-        if not kinds_in(task.run):
+        if name.endswith(":run_unit"):
             rows.append(f"| `{name}` | `{route(name)['queue']}` | {inspect.cleandoc(task.run.__doc__ or '')} |")
+    return "\n".join(rows)
+
+
+def beat_table() -> str:
+    """The tasks that beat sends, as a Markdown table."""
+    rows = ["| task | word in a schedule | starts | what it does |", "|---|---|---|---|"]
+    celery = create_celery(Settings())
+    words = {task: (f"`{deed}`", f"`{KINDS[deed]}`") for deed, task in TASKS.items()}
+    for name, task in engine_tasks(celery).items():
+        if not kinds_in(task.run) and not name.endswith(":run_unit"):
+            word, kind = words.get(name, ("", ""))
+            rows.append(f"| `{name}` | {word} | {kind} | {inspect.cleandoc(task.run.__doc__ or '')} |")
     return "\n".join(rows)
 
 

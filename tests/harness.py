@@ -68,6 +68,10 @@ class Engine:
         """Start a run; its first messages are appended to the queue."""
         return launch(self.services, request, queue.extend)
 
+    def start_only(self, kind: RunKind, datastack: str | None = None, **fields: object) -> str:
+        """Start a run and do nothing of it; its id."""
+        return self.start(RunRequest(kind, datastack, **fields), []).id  # type: ignore[arg-type]
+
     def drain(self, queue: list[Message]) -> None:
         """Do units until no message is left."""
         while queue:

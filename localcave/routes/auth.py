@@ -146,7 +146,8 @@ def permissions(number: int) -> Response:
     if not found:
         raise NotFound(f"there is no user {number}")
     record = _record(found[0])
-    return jsonify({key: record[key] for key in ("id", "name", "permissions_v2", "permissions_v2_ignore_tos")})
+    shown = ("id", "name", "groups", "permissions_v2", "permissions_v2_ignore_tos")
+    return jsonify({key: record[key] for key in shown})
 
 
 @routes.get(f"{API}/tos/<int:number>")

@@ -12,9 +12,11 @@ import structlog
 from ..domain.errors import MaterializationError, UserMistake
 from ..stack.commands import stack
 from .demo import demo
+from .operate import pause, schedules_command, unpause
 from .run import run
 from .runs import runs
 from .versions import versions
+from .view import view
 from .world import world
 
 
@@ -46,3 +48,7 @@ main.add_command(world)
 main.add_command(run)
 main.add_command(runs)
 main.add_command(versions)
+main.add_command(view)
+main.add_command(pause)
+main.add_command(unpause)
+main.add_command(schedules_command)

@@ -13,9 +13,10 @@ from typing import Any
 import click
 
 from ..domain.datastack import Resolution
+from ..domain.estimate import GB, check_room
 from ..domain.plan import RunKind, RunStatus, to_json
 from ..workflows.celery_app import create_celery
-from ..workflows.launch import launch, plan_run
+from ..workflows.launch import estimate_run, launch
 from ..workflows.requests import RunRequest, UploadRequest
 from .context import Moment, folder_option, json_option, services
 from .progress import show_record, watch
@@ -34,6 +35,11 @@ def _common(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
+_ids: Callable[..., Any] = click.option(
+    "--id", "ids", multiple=True, type=int, help="Only the annotation of this id; may be repeated."
+)
+
+
 @click.group()
 def run() -> None:
     """Start a workflow."""
@@ -45,7 +51,9 @@ def _start(
     parts = services(folder)
     request = replace(request, as_of=timestamp, requested_by="command line")
     if dry_run:
-        click.echo(json.dumps(to_json(plan_run(parts, request)), indent=2))
+        plan, expected = estimate_run(parts, request)
+        click.echo(json.dumps(to_json(plan) | {"estimate": to_json(expected)}, indent=2))
+        check_room(expected, parts.settings.disk_reserve * GB)
         return
     record = launch(parts, request, create_celery(parts.settings).send)
     if wait:
@@ -121,10 +129,49 @@ def _resolution(text: str | None) -> Resolution | None:
 @run.command()
 @click.argument("datastack")
 @click.argument("table", required=False)
+@_ids
 @_common
-def ingest(datastack: str, table: str | None, **common: Any) -> None:
+def ingest(datastack: str, table: str | None, ids: tuple[int, ...], **common: Any) -> None:
     """Look up the supervoxels and roots of new annotations."""
-    _start(RunRequest(RunKind.INGEST, datastack, table=table), **common)
+    _start(RunRequest(RunKind.INGEST, datastack, table=table, annotation_ids=ids or None), **common)
+
+
+@run.command("lookup-svid")
+@click.argument("datastack")
+@click.argument("table")
+@_ids
+@_common
+def lookup_svid(datastack: str, table: str, ids: tuple[int, ...], **common: Any) -> None:
+    """Look up the supervoxels of new annotations of TABLE; their roots follow with the next ingest or update."""
+    _start(RunRequest(RunKind.LOOKUP_SVID, datastack, table=table, annotation_ids=ids or None), **common)
+
+
+@run.command("sparse-missing-roots")
+@click.argument("datastack")
+@click.argument("table")
+@_common
+def sparse_missing_roots(datastack: str, table: str, **common: Any) -> None:
+    """Look up missing roots of TABLE, where few rows lack one."""
+    _start(RunRequest(RunKind.SPARSE_MISSING_ROOTS, datastack, table=table), **common)
+
+
+@run.command("dense-missing-roots")
+@click.argument("datastack")
+@click.argument("table", required=False)
+@_common
+def dense_missing_roots(datastack: str, table: str | None, **common: Any) -> None:
+    """Look up missing roots of every table, or of TABLE, where most rows lack one."""
+    _start(RunRequest(RunKind.DENSE_MISSING_ROOTS, datastack, table=table), **common)
+
+
+@run.command("remove-bad-roots")
+@click.argument("datastack")
+@click.argument("table")
+@click.argument("roots", nargs=-1, required=True, type=int)
+@_common
+def remove_bad_roots(datastack: str, table: str, roots: tuple[int, ...], **common: Any) -> None:
+    """Take ROOTS away from TABLE; the next ingest or update looks those rows up again."""
+    _start(RunRequest(RunKind.REMOVE_BAD_ROOTS, datastack, table=table, bad_roots=roots), **common)
 
 
 @run.command("update-roots")
@@ -134,6 +181,15 @@ def ingest(datastack: str, table: str | None, **common: Any) -> None:
 def update_roots(datastack: str, everything: bool, **common: Any) -> None:
     """Bring every root id to the run's moment."""
     _start(RunRequest(RunKind.UPDATE_ROOTS, datastack, everything=everything), **common)
+
+
+@run.command("update-database")
+@click.argument("datastack")
+@click.option("--all", "everything", is_flag=True, help="Ask every supervoxel, not only those whose root expired.")
+@_common
+def update_database(datastack: str, everything: bool, **common: Any) -> None:
+    """Ingest new annotations and update roots, in one run; no version is made."""
+    _start(RunRequest(RunKind.UPDATE_DATABASE, datastack, everything=everything), **common)
 
 
 @run.command()
@@ -154,6 +210,37 @@ def freeze(datastack: str, expires_in_days: int | None, split: bool, **common: A
 def complete(datastack: str, expires_in_days: int | None, split: bool, **common: Any) -> None:
     """Ingest, update roots and freeze, at one moment."""
     _start(RunRequest(RunKind.COMPLETE, datastack, expires_in_days=expires_in_days, split=split), **common)
+
+
+@run.command()
+@click.argument("datastack")
+@click.option("--base", type=click.IntRange(1), required=True, help="The version to start from.")
+@click.option("--mend", type=click.IntRange(1), help="Mend this version instead of making a new one.")
+@click.option("--expires-in-days", type=click.IntRange(0), help="0: never (default: DAYS_TO_EXPIRE).")
+@click.option("--split", is_flag=True, help="Keep annotation and segmentation tables apart.")
+@_common
+def incremental(
+    datastack: str, base: int, mend: int | None, expires_in_days: int | None, split: bool, **common: Any
+) -> None:
+    """Publish a version made from a BASE version and what changed since."""
+    request = RunRequest(
+        RunKind.INCREMENTAL,
+        datastack,
+        base_version=base,
+        mends=mend,
+        expires_in_days=expires_in_days,
+        split=split,
+    )
+    _start(request, **common)
+
+
+@run.command()
+@click.argument("datastack", required=False)
+@click.option("--keep", type=click.IntRange(1), help="Newest versions that stay (default: MIN_DATABASES).")
+@_common
+def retire(datastack: str | None, keep: int | None, **common: Any) -> None:
+    """End expired versions, of DATASTACK or of all, drop their databases, and prune the ledger."""
+    _start(RunRequest(RunKind.RETIRE, datastack, keep=keep), **common)
 
 
 @run.command()

@@ -44,6 +44,18 @@ class BadQuery(BadRequest):
     """The query names something that the table does not have."""
 
 
+class BadRootIds(BadRequest):
+    """Some of the ids are no roots at the moment asked for."""
+
+
+class NotOffered(UserMistake):
+    """The answer is not offered in a form that the request accepts."""
+
+
+class MissingLookups(UserMistake):
+    """Rows of the moment wait for the look-up of their supervoxels."""
+
+
 class BadUpload(BadRequest):
     """The files do not fit the table."""
 
@@ -96,6 +108,10 @@ class RunInProgress(UserMistake):
     """Another run on the same aligned volume is active."""
 
 
+class NoRoom(UserMistake):
+    """The plan would fill the database's disk; retire versions, or give it more room."""
+
+
 class AlreadySuperseded(UserMistake):
     """The annotation was updated or deleted before; change its successor."""
 
@@ -110,6 +126,10 @@ class TableDenied(NotAllowed):
 
 class NotLoggedIn(UserMistake):
     """This needs a token."""
+
+
+class TooManyQueries(UserMistake):
+    """You have as many queries running as one may; wait for one of them to end."""
 
 
 class QueryTimeout(UserMistake):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -24,6 +25,13 @@ class RunKind(StrEnum):
     UPDATE_ROOTS = "update-roots"
     FREEZE = "freeze"
     COMPLETE = "complete"
+    UPDATE_DATABASE = "update-database"
+    LOOKUP_SVID = "lookup-svid"
+    SPARSE_MISSING_ROOTS = "sparse-missing-roots"
+    DENSE_MISSING_ROOTS = "dense-missing-roots"
+    REMOVE_BAD_ROOTS = "remove-bad-roots"
+    INCREMENTAL = "incremental"
+    RETIRE = "retire"
     DUMMY = "dummy"
 
 
@@ -89,6 +97,24 @@ class FreezePlan:
 
 
 @dataclass(frozen=True, slots=True)
+class IncrementalPlan:
+    """What a version is made from: a base version, its database and its moment.
+
+    `phases` are numbered as in 2019: 1 base tables, 2 new roots into `cellsegment`, 3 new tables, 4 expired roots.
+    `threads` holds one number for each phase. `mends` is the version to be mended, where no new one is made.
+    """
+
+    base: int
+    moment: datetime
+    database: str
+    phases: tuple[int, ...]
+    threads: tuple[int, ...]
+    mends: int | None = None
+    strict: bool = True
+    """Whether a base that is not true of its moment stops the run; without, the table is copied in full instead."""
+
+
+@dataclass(frozen=True, slots=True)
 class UnitSpec:
     """One unit of work: an action's name, its arguments as JSON, and what a person reads in the list."""
 
@@ -116,11 +142,14 @@ class Plan:
     tables: tuple[TablePlan, ...] = ()
     upload: UploadPlan | None = None
     freeze: FreezePlan | None = None
+    incremental: IncrementalPlan | None = None
 
     @property
     def exclusive(self) -> bool:
         """Whether it may not run beside another such run on the same aligned volume."""
-        return self.kind in (RunKind.UPDATE_ROOTS, RunKind.FREEZE, RunKind.COMPLETE)
+        return self.kind in (
+            *(RunKind.UPDATE_ROOTS, RunKind.UPDATE_DATABASE, RunKind.FREEZE, RunKind.COMPLETE, RunKind.INCREMENTAL),
+        )
 
     @property
     def moment(self) -> datetime:
@@ -143,6 +172,18 @@ class Plan:
             raise ValueError(f"a {self.kind} plan makes no version")
         return self.freeze
 
+    @property
+    def base(self) -> IncrementalPlan:
+        """`incremental` of a plan that has a base version."""
+        if self.incremental is None:
+            raise ValueError(f"a {self.kind} plan has no base version")
+        return self.incremental
+
+    @property
+    def mends(self) -> int | None:
+        """The version that is mended, None where none is."""
+        return None if self.incremental is None else self.incremental.mends
+
     def table(self, name: str) -> TablePlan:
         """The table of that name. Raises LookupError."""
         for table in self.tables:
@@ -155,6 +196,10 @@ def _converter() -> cattrs.Converter:
     converter = cattrs.Converter(forbid_extra_keys=True)
     converter.register_unstructure_hook(datetime, lambda moment: moments.require_aware(moment).isoformat())
     converter.register_structure_hook(datetime, lambda text, _: moments.parse(text))
+    # One name or several, as a mapping of an upload has them: cattrs does not choose by itself.
+    converter.register_structure_hook(
+        str | Sequence[str], lambda names, _: names if isinstance(names, str) else [*names]
+    )
     return converter
 
 

@@ -59,6 +59,14 @@ class RootLookup:
     resolved: npt.NDArray[np.bool_]
 
 
+@dataclass(frozen=True, slots=True)
+class RootChanges:
+    """Roots that edits of a window replaced, and those that they made; sorted, distinct, supersets do no harm."""
+
+    replaced: Ids
+    made: Ids
+
+
 class ChunkedGraph(Protocol):
     """The segmentation's editable half: supervoxel to root, at a moment."""
 
@@ -74,6 +82,18 @@ class ChunkedGraph(Protocol):
 
     def expired_roots(self, since: datetime, until: datetime) -> Ids:
         """Sorted distinct roots that an edit replaced in a window; a superset does no harm."""
+        ...
+
+    def root_times(self, roots: Ids) -> tuple[datetime, ...]:
+        """When each root came to be. Raises GatewayRefused where the graph does not know one of them."""
+        ...
+
+    def root_changes(self, since: datetime, until: datetime) -> RootChanges:
+        """What the edits of a window did to roots."""
+        ...
+
+    def is_latest(self, roots: Ids, at: datetime) -> npt.NDArray[np.bool_]:
+        """Whether each id was a root at a moment; at an edit's own millisecond the old one still counts."""
         ...
 
 

@@ -76,7 +76,8 @@ class Question:
 
     `select` is None for every column, a tuple for columns of whichever table has them. `suffixes` are appended to
     names that two tables share. `resolution` is nanometers per unit of the positions in the answer. `sample` is
-    about how many rows of the first table to look at, before any filter.
+    about how many rows of the first table to look at, before any filter. `order` names columns, `-` before one of
+    them for the largest first; `after` is the cursor of an earlier page.
     """
 
     tables: tuple[str, ...]
@@ -89,6 +90,13 @@ class Question:
     resolution: Resolution | None = None
     count: bool = False
     sample: int | None = None
+    order: tuple[str, ...] = ()
+    after: str | None = None
+
+    @property
+    def paged(self) -> bool:
+        """Whether the caller reads page by page: an empty `after` asks for the first one."""
+        return bool(self.order) or self.after is not None
 
 
 def simple_question(table: str, body: Mapping[str, Any], **options: Any) -> Question:
@@ -104,6 +112,25 @@ def join_question(body: Mapping[str, Any], **options: Any) -> Question:
     first, column = listed[0]
     joins = tuple(Join(first, column, other, its) for other, its in listed[1:])
     return _question(names, joins, body, options)
+
+
+def live_question(body: Mapping[str, Any], **options: Any) -> Question:
+    """The question of a moment: `table`, and `join_tables` as `[[table, column, table, column], ...]`.
+
+    Each join brings one new table to those named before it. Raises BadQuery for one that brings none, or two.
+    """
+    tables: list[str] = [body["table"]]
+    joins = []
+    for left, left_column, right, right_column in body.get("join_tables") or ():
+        join = Join(left, left_column, right, right_column)
+        if left not in tables and right in tables:
+            join = Join(right, right_column, left, left_column)
+        if join.left_table not in tables or join.right_table in tables:
+            told = f"[{left}, {left_column}, {right}, {right_column}] must join one new table to {', '.join(tables)}"
+            raise BadQuery(f"join_tables: {told}", field="join_tables")
+        tables.append(join.right_table)
+        joins.append(join)
+    return _question(tuple(tables), tuple(joins), body, options)
 
 
 def _refuse_repeated(names: Sequence[str]) -> None:
@@ -124,6 +151,8 @@ def _question(
         limit=body.get("limit"),
         offset=body.get("offset") or 0,
         resolution=_resolution(body),
+        order=tuple(body.get("order_by") or ()),
+        after=body.get("after"),
         **options,
     )
 

@@ -9,6 +9,7 @@ from enum import Enum
 
 from .datastack import Resolution
 from .errors import BadQuery
+from .ports import Ids, RootLookup
 from .query import Comparison, Filter, Join, Question
 from .query_values import Value, check
 from .schemas import Column, Role, Schema, SqlType
@@ -16,11 +17,25 @@ from .schemas import Column, Role, Schema, SqlType
 AXES = "xyz"
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class LiveRoots:
+    """How the roots of a moment differ from those that the live table holds.
+
+    `asked` are the supervoxels whose live root may be of another moment, `found` their roots at the moment;
+    `candidates` lists for a filtered root column every live root that a row of the answer may hold.
+    """
+
+    asked: Ids
+    found: RootLookup
+    candidates: Mapping[str, tuple[int, ...]]
+
+
 @dataclass(frozen=True, slots=True)
 class Source:
     """A table of a version as a query sees it: the columns of a flat table, whatever lies underneath.
 
-    `segmentation` is the second table of a split version, which holds the looked-up ids.
+    `segmentation` is the second table of a split version, which holds the looked-up ids. A live table is `split`
+    too; its roots are those of `roots` where they differ from what it holds. A view has no schema, only columns.
     """
 
     name: str
@@ -28,15 +43,22 @@ class Source:
     resolution: Resolution
     segmentation: str | None = None
     split: bool = False
+    live: bool = False
+    roots: LiveRoots | None = None
+    view: tuple[Column, ...] | None = None
 
     @property
     def columns(self) -> tuple[Column, ...]:
         """Columns that can be selected and filtered, in the order of an answer."""
-        return self.schema.flat_columns()
+        return self.schema.flat_columns() if self.view is None else self.view
 
     def column(self, name: str) -> Column | None:
         """The column of that name."""
         return next((column for column in self.columns if column.name == name), None)
+
+
+Key = int | float | bool | str | None
+"""A value by which rows are sorted, in a cursor."""
 
 
 class OutputKind(Enum):
@@ -48,6 +70,7 @@ class OutputKind(Enum):
     FLOAT64 = "float64"
     BOOLEAN = "boolean"
     TEXT = "text"
+    MOMENT = "moment"
 
 
 _KINDS = {
@@ -56,6 +79,7 @@ _KINDS = {
     SqlType.DOUBLE: OutputKind.FLOAT32,
     SqlType.BOOLEAN: OutputKind.BOOLEAN,
     SqlType.TEXT: OutputKind.TEXT,
+    SqlType.TIMESTAMP: OutputKind.MOMENT,
 }
 
 
@@ -93,8 +117,20 @@ class Link:
 
 
 @dataclass(frozen=True, slots=True)
+class Order:
+    """A column to sort by; missing values come last, either way."""
+
+    source: int
+    column: Column
+    descending: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class QueryPlan:
-    """A question whose every name is found. `names` maps table to column to its name in the answer."""
+    """A question whose every name is found. `names` maps table to column to its name in the answer.
+
+    `after` holds the keys of the last row of the page before, as `domain.query_order` reads them from a cursor.
+    """
 
     sources: tuple[Source, ...]
     links: tuple[Link, ...]
@@ -106,6 +142,13 @@ class QueryPlan:
     offset: int = 0
     count: bool = False
     sample: int | None = None
+    order: tuple[Order, ...] = ()
+    after: tuple[Key, ...] | None = None
+
+    @property
+    def live(self) -> bool:
+        """Whether live tables are asked, in which rows have no lasting place."""
+        return any(source.live for source in self.sources)
 
 
 def resolve(question: Question, sources: Sequence[Source]) -> QueryPlan:
@@ -135,7 +178,20 @@ def resolve(question: Question, sources: Sequence[Source]) -> QueryPlan:
         offset=question.offset,
         count=question.count,
         sample=question.sample,
+        order=tuple(_order(text, sources) for text in question.order),
     )
+
+
+def _order(text: str, sources: Sequence[Source]) -> Order:
+    """`column`, or `-column` for the largest first. The first table that has the column gives it."""
+    name = text.removeprefix("-")
+    for number, source in enumerate(sources):
+        column = source.column(name)
+        if column is not None and column.type is SqlType.POINTZ:
+            raise BadQuery(f"order_by: {name} is a position, which has no order", field="order_by")
+        if column is not None:
+            return Order(number, column, text.startswith("-"))
+    raise _unknown_column("order_by", name, sources)
 
 
 def _selected(question: Question, sources: Sequence[Source]) -> list[tuple[Column, ...]]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from ..kernel import moments
+from .estimate import compared
 from .plan import RunKind, RunStatus
 
 
@@ -55,6 +57,7 @@ class RunRecord:
     database: str
     steps: tuple[StepProgress, ...] = ()
     units: tuple[UnitReport, ...] = ()
+    estimate: Mapping[str, Any] | None = None
 
     @property
     def progress(self) -> float:
@@ -64,7 +67,7 @@ class RunRecord:
 
     def to_json(self) -> dict[str, Any]:
         """The wire form: moments in ISO 8601 with their zone."""
-        record = {
+        record: dict[str, Any] = {
             "id": self.id,
             "kind": str(self.kind),
             "datastack": self.datastack,
@@ -78,9 +81,16 @@ class RunRecord:
             "progress": round(self.progress, 4),
             "steps": [_step_json(step) for step in self.steps],
         }
+        if self.estimate is not None:
+            record["estimate"] = self._compared(self.estimate)
         if self.units:
             record["units"] = [_unit_json(unit) for unit in self.units]
         return record
+
+    def _compared(self, estimate: Mapping[str, Any]) -> dict[str, Any]:
+        spent = None if self.finished is None else round((self.finished - self.created).total_seconds(), 3)
+        rows = max((step.rows for step in self.steps), default=0)
+        return compared(estimate, rows, sum(step.units for step in self.steps), spent)
 
 
 def _moment(moment: datetime | None) -> str | None:

@@ -5,7 +5,7 @@ Its addresses, answers and odd rules are those of outside_services.md 1.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..domain.errors import GatewayAnswer, GatewayRefused, GatewayUnavailable
-from ..domain.ports import Ids, RootLookup
+from ..domain.ports import Ids, RootChanges, RootLookup
 from ..kernel.moments import parse, require_aware
 from .http import HttpService
 
@@ -42,6 +42,10 @@ class PastIds:
     future: Mapping[int, int]
 
 
+def _at_once() -> None:
+    """No limit: a request goes out at once."""
+
+
 def timestamp_text(moment: datetime) -> str:
     """A moment as the graph reads it: Unix seconds with six decimals, floored to the graph's millisecond.
 
@@ -56,7 +60,8 @@ def timestamp_text(moment: datetime) -> str:
 class HttpChunkedGraph:
     """One table of a chunkedgraph server. Keep one per table and process: the table's `info` is asked once.
 
-    Parameters: `batch` is the number of supervoxels in one request; `timeout`, seconds a request may wait.
+    Parameters: `batch` is the number of supervoxels in one request; `timeout`, seconds a request may wait;
+    `throttle` is called before each request and returns when it may go out.
     All methods raise GatewayUnavailable, GatewayRefused, or GatewayAnswer where the answer cannot be right.
     """
 
@@ -70,8 +75,10 @@ class HttpChunkedGraph:
         timeout: float = 120.0,
         retries: int = 3,
         backoff: float = 0.3,
+        throttle: Callable[[], None] | None = None,
     ) -> None:
         self.table = table
+        self._throttle = throttle or _at_once
         self._batch = batch
         self._service = HttpService("chunkedgraph", server, token, timeout=timeout, retries=retries, backoff=backoff)
         self._table_path = f"/table/{quote(table, safe='')}"
@@ -109,9 +116,13 @@ class HttpChunkedGraph:
 
         The log is written a little after the edit it tells of, so windows must overlap by minutes.
         """
+        return self.root_changes(since, until).replaced
+
+    def root_changes(self, since: datetime, until: datetime) -> RootChanges:
+        """Sorted distinct roots that edits logged in [since, until] replaced, and those that they made."""
         window = {"timestamp_past": timestamp_text(since), "timestamp_future": timestamp_text(until)}
         answer = self._v1_json("GET", "/delta_roots", params=window)
-        return np.unique(self._ids(answer, "old_roots"))
+        return RootChanges(np.unique(self._ids(answer, "old_roots")), np.unique(self._ids(answer, "new_roots")))
 
     # Further questions
 
@@ -184,6 +195,7 @@ class HttpChunkedGraph:
         return np.concatenate(parts)
 
     def _root_batch(self, supervoxels: Ids, at: datetime) -> Ids:
+        self._throttle()
         response = self._service.call(
             "POST",
             self._v1("/roots_binary"),
@@ -216,6 +228,7 @@ class HttpChunkedGraph:
         return f"/segmentation/api/v1{self._table_path}{path}"
 
     def _v1_json(self, method: str, path: str, **kwargs: Any) -> Any:
+        self._throttle()
         return self._service.json(method, self._v1(path), **kwargs)
 
     def _table_info(self) -> Mapping[str, Any]:

@@ -20,6 +20,7 @@ import numpy.typing as npt
 import psycopg2.extensions
 import pyarrow as pa
 from adbc_driver_manager import Error as DriverError
+from adbc_driver_manager import OperationalError
 
 __all__ = [
     "brief",
@@ -27,12 +28,16 @@ __all__ = [
     "DriverError",
     "copy_between",
     "ewkb_points",
+    "lost",
     "read_bigints",
     "sqlstate",
     "write_bigints",
 ]
 
 _EWKB_POINTZ = np.dtype([("order", "u1"), ("kind", "<u4"), ("xyz", "<f8", (3,))])
+_LOST = ("08", "53", "57P")
+"""SQLSTATE classes of a lost connection, of exhausted resources and of a server that goes down."""
+
 _PIPE_BUFFER = 1 << 20
 _BATCH_BYTES = "adbc.postgresql.batch_size_hint_bytes"
 
@@ -40,6 +45,12 @@ _BATCH_BYTES = "adbc.postgresql.batch_size_hint_bytes"
 def sqlstate(error: BaseException) -> str:
     """The five-character SQLSTATE of a driver error, or '' where the connection broke before one came."""
     return getattr(error, "sqlstate", None) or getattr(error, "pgcode", None) or ""
+
+
+def lost(error: BaseException) -> bool:
+    """Whether the server went away, or shut down, rather than disliked the statement."""
+    state = sqlstate(error)
+    return state.startswith(_LOST) or (not state and isinstance(error, OperationalError))
 
 
 def brief(error: BaseException) -> str:
@@ -95,7 +106,9 @@ class Connection:
             cursor.execute(sql, params or None)
             yield cursor.fetch_record_batch()
 
-    def append(self, table: str, rows: pa.Table, *, schema: str | None = None, temporary: bool = False) -> None:
+    def append(
+        self, table: str, rows: pa.Table | pa.RecordBatchReader, *, schema: str | None = None, temporary: bool = False
+    ) -> None:
         """Append columns to an existing table by binary COPY."""
         with self._handle.cursor() as cursor:
             cursor.adbc_ingest(table, rows, mode="append", db_schema_name=schema, temporary=temporary)

@@ -66,33 +66,33 @@ def copy(work: Work, _: Copy) -> Report:
         ThreadPoolExecutor(work.settings.copy_threads) as pool,
     ):
         marks = snapshot.marks()
-        digests = list(pool.map(partial(_copy_table, work, snapshot, marks), work.plan.version_plan.tables))
+        digests = list(pool.map(partial(copy_table, work, snapshot, marks), work.plan.version_plan.tables))
     checks = (Verify(table.name, found) for table, found in zip(work.plan.version_plan.tables, digests, strict=True))
     rows = sum(found[0][1] for found in digests)
-    return Report(rows, {"tables": len(digests)}, tuple(unit for check in checks for unit in _next_units(check)))
+    return Report(rows, {"tables": len(digests)}, tuple(unit for check in checks for unit in next_units(check)))
 
 
-def _copy_table(
+def copy_table(
     work: Work, snapshot: frozen_build.Snapshot, marks: dict[str, datetime | None], table: TablePlan
 ) -> tuple[tuple[str, int, str], ...]:
     stale = table.segmentation in marks and marks[table.segmentation] != work.plan.moment
     segmentation = table.segmentation if table.segmentation in marks else None
-    roots_of = partial(_roots_at, work) if stale else None
+    roots_of = partial(roots_at, work) if stale else None
     digests = []
-    for shape in _shapes(work, table, segmentation):
+    for shape in shapes(work, table, segmentation):
         request = frozen_build.TableCopy(shape, table, segmentation, roots_of if shape.points else None)
         digest = frozen_build.copy_table(work.cluster, snapshot, _build(work), request)
         digests.append((shape.table, digest.rows, digest.text))
     return tuple(digests)
 
 
-def _roots_at(work: Work, supervoxels: Ids) -> tuple[Ids, Ids]:
+def roots_at(work: Work, supervoxels: Ids) -> tuple[Ids, Ids]:
     """Live roots are of another moment than the version: ask for those of the version's moment."""
     found = work.graph().roots(supervoxels, work.plan.moment)
     return supervoxels[found.resolved], found.roots[found.resolved]
 
 
-def _next_units(check: Verify) -> tuple[UnitSpec, ...]:
+def next_units(check: Verify) -> tuple[UnitSpec, ...]:
     indexes = tuple(UnitSpec("freeze.index", to_json(Index(name)), name) for name, _, _ in check.digests)
     return (*indexes, UnitSpec("freeze.verify", to_json(check), check.table))
 
@@ -170,6 +170,7 @@ def publish(work: Work, _: Publish) -> Report:
     tables = version_publishing.verified_tables(work.connection, work.run_id)
     merged = not plan.version_plan.split
     version_publishing.write_metadata(work.cluster, build, plan.stack, plan.moment, merged, tables)
+    version_publishing.grant_readers(work.cluster, build)
     run = (work.run_id, work.token)
     name = version_publishing.publish(work.cluster, work.connection, plan, run, work.version, build)
     return Report(sum(table.rows for table in tables), {"database": name})
@@ -183,7 +184,7 @@ def _frozen_table(work: Work, name: str) -> TablePlan:
     return next(table for table in work.plan.version_plan.tables if table.name == name)
 
 
-def _shapes(work: Work, table: TablePlan, segmentation: str | None) -> tuple[Shape, ...]:
+def shapes(work: Work, table: TablePlan, segmentation: str | None) -> tuple[Shape, ...]:
     kind = schema(table.schema)
     if work.plan.version_plan.split:
         return split_shapes(table.name, segmentation, kind)
@@ -192,5 +193,5 @@ def _shapes(work: Work, table: TablePlan, segmentation: str | None) -> tuple[Sha
 
 def _shape(work: Work, name: str) -> Shape:
     tables = work.plan.version_plan.tables
-    shapes = (shape for table in tables for shape in _shapes(work, table, table.segmentation))
-    return next(shape for shape in shapes if shape.table == name)
+    known = (shape for table in tables for shape in shapes(work, table, table.segmentation))
+    return next(shape for shape in known if shape.table == name)

@@ -12,15 +12,19 @@ from ..domain.plan import TablePlan, UnitSpec, to_json
 from ..domain.ports import Ids, Reason, SupervoxelLookup
 from ..domain.root_ids import PointLookup, join_lookups, owed_mask
 from ..domain.schemas import BoundPoint, schema
-from ..storage import annotation_tables, segmentation_rows
+from ..storage import annotation_tables, given_rows, segmentation_rows
 from .work import Report, Work
 
 
 @dataclass(frozen=True, slots=True)
 class Scan:
-    """Find the rows of one table that lack an id, and cut them into ranges."""
+    """Find the rows of one table that lack an id, and cut them into ranges.
+
+    Without `roots` only supervoxels are looked up, and every root stays owed.
+    """
 
     table: str
+    roots: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,22 +34,49 @@ class LookUp:
     table: str
     first_id: int
     last_id: int
+    roots: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Prepare:
+    """Make the segmentation table where there is none."""
+
+    table: str
+
+
+@dataclass(frozen=True, slots=True)
+class LookUpGiven:
+    """Look up those of the given rows of one table that lack an id."""
+
+    table: str
+    ids: tuple[int, ...]
+    roots: bool = True
+
+
+def prepare(work: Work, args: Prepare) -> Report:
+    """Make the segmentation table, so that look-ups of given rows may run side by side."""
+    table = work.plan.table(args.table)
+    annotation_tables.create_segmentation_table(work.connection, work.plan.stack, table)
+    vouch_from_the_start(work, table)
+    return Report(0, {"table": table.name})
 
 
 def scan(work: Work, args: Scan) -> Report:
     """Make the segmentation table where there is none; one look-up unit for each range of missing rows."""
     table = work.plan.table(args.table)
     annotation_tables.create_segmentation_table(work.connection, work.plan.stack, table)
-    _vouch_from_the_start(work, table)
-    ranges = segmentation_rows.missing_ranges(work.connection, table, work.settings.ingest_batch)
+    vouch_from_the_start(work, table)
+    ranges = segmentation_rows.missing_ranges(work.connection, table, work.settings.ingest_batch, args.roots)
     units = tuple(
-        UnitSpec("ingest.look_up", to_json(LookUp(table.name, first, last)), f"{table.name} {first}..{last}")
+        UnitSpec(
+            "ingest.look_up", to_json(LookUp(table.name, first, last, args.roots)), f"{table.name} {first}..{last}"
+        )
         for first, last, _ in ranges
     )
     return Report(sum(size for *_, size in ranges), {"table": table.name}, units)
 
 
-def _vouch_from_the_start(work: Work, table: TablePlan) -> None:
+def vouch_from_the_start(work: Work, table: TablePlan) -> None:
     """A table without any root may start at the run's moment; one with roots of unknown age may not."""
     name = table.segmentation or ""
     state = annotation_tables.segmentation_state(work.connection, name, lock="FOR UPDATE")
@@ -54,28 +85,42 @@ def _vouch_from_the_start(work: Work, table: TablePlan) -> None:
 
 
 def look_up(work: Work, args: LookUp) -> Report:
-    """Look up one range, and write it in a transaction that holds `last_updated` still.
+    """Look up one range, and write it in a transaction that holds `last_updated` still."""
+    table = work.plan.table(args.table)
+    rows = segmentation_rows.missing_rows(work.connection, table, args.first_id, args.last_id, args.roots)
+    owed = _bind_rows(work, table, rows, args.roots)
+    window = (args.first_id, args.last_id)
+    segmentation_rows.note_unresolved(work.connection, table, window, owed, work.plan.moment)
+    return Report(rows.num_rows, {"table": table.name, "unresolved": owed.num_rows})
+
+
+def look_up_given(work: Work, args: LookUpGiven) -> Report:
+    """Look up given rows, and write them in a transaction that holds `last_updated` still."""
+    table = work.plan.table(args.table)
+    rows = given_rows.missing_given(work.connection, table, args.ids, args.roots)
+    owed = _bind_rows(work, table, rows, args.roots)
+    given_rows.note_unresolved_given(work.connection, table, args.ids, owed, work.plan.moment)
+    return Report(rows.num_rows, {"table": table.name, "asked": len(args.ids), "unresolved": owed.num_rows})
+
+
+def _bind_rows(work: Work, table: TablePlan, rows: pa.Table, roots: bool) -> pa.Table:
+    """Bind the points of rows that lack an id, write what was found, and return what is still owed.
 
     The graph is asked before the lock is taken; should an update move the mark in between, it is asked again.
     """
-    table = work.plan.table(args.table)
     points = schema(table.schema).points
-    rows = segmentation_rows.missing_rows(work.connection, table, args.first_id, args.last_id)
     ids = _column(rows, "id")
     supervoxels = tuple(_supervoxels(work, table, rows, point) for point in points)
-    as_of = _last_updated(work, table)
+    as_of = last_updated(work, table) if roots else None
     found = _bind(work, supervoxels, as_of)
-    held = _last_updated(work, table, lock="FOR SHARE")
-    if held != as_of:
+    held = last_updated(work, table, lock="FOR SHARE")
+    if roots and held != as_of:
         found = _bind(work, supervoxels, held)
     segmentation_rows.write_found(work.connection, table, ids, found)
-    owed = _owed(ids, points, found)
-    window = (args.first_id, args.last_id)
-    segmentation_rows.note_unresolved(work.connection, table, window, owed, work.plan.moment)
-    return Report(len(ids), {"table": table.name, "unresolved": owed.num_rows})
+    return _owed(rows, points, found)
 
 
-def _last_updated(work: Work, table: TablePlan, lock: str = "") -> datetime | None:
+def last_updated(work: Work, table: TablePlan, lock: str = "") -> datetime | None:
     state = annotation_tables.segmentation_state(work.connection, table.segmentation or "", lock=lock)
     return state.last_updated if state is not None else None
 
@@ -108,11 +153,11 @@ def _column(rows: pa.Table, name: str) -> Ids:
     return values
 
 
-def _owed(ids: Ids, points: tuple[BoundPoint, ...], found: tuple[PointLookup, ...]) -> pa.Table:
-    parts = []
+def _owed(rows: pa.Table, points: tuple[BoundPoint, ...], found: tuple[PointLookup, ...]) -> pa.Table:
+    ids, parts = _column(rows, "id"), []
     for point, lookup in zip(points, found, strict=True):
         for column, known in ((point.supervoxel, lookup.supervoxel_known), (point.root, lookup.root_known)):
-            gaps = ~known & owed_mask(lookup.reason)
+            gaps = ~known & rows[column].is_null().to_numpy() & owed_mask(lookup.reason)
             names = np.array([reason.name.lower() for reason in Reason])[lookup.reason[gaps]]
             parts.append(
                 pa.table(

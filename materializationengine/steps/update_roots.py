@@ -5,7 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+import numpy as np
+
+from ..domain.errors import GatewayRefused
 from ..domain.plan import TablePlan, UnitSpec, to_json
+from ..domain.ports import Ids
 from ..storage import annotation_tables
 from ..storage.root_updates import RootStage
 from .work import Report, Work
@@ -48,6 +52,7 @@ def scan(work: Work, args: Scan) -> Report:
         roots = work.graph().expired_roots(since, until)
         stage.add_expired(work.run_id, roots)
         expired = len(roots)
+        _date(work, stage, roots)
     for table, mark in behind:
         stage.stage(table, args.everything or mark is None)
     ranges = stage.ranges(work.settings.lookup_batch)
@@ -74,8 +79,29 @@ def look_up(work: Work, args: LookUp) -> Report:
     stage = RootStage(work.connection, work.run_id)
     supervoxels = stage.range(args.first, args.last)
     if len(supervoxels):
-        stage.fill(supervoxels, work.graph().roots(supervoxels, work.plan.moment))
+        _ask(work, stage, supervoxels)
     return Report(len(supervoxels))
+
+
+def _ask(work: Work, stage: RootStage, supervoxels: Ids) -> None:
+    found = work.graph().roots(supervoxels, work.plan.moment)
+    stage.fill(supervoxels, found)
+    _date(work, stage, np.unique(found.roots[found.resolved & (found.roots != 0)]))
+
+
+def _date(work: Work, stage: RootStage, roots: Ids) -> None:
+    """Ask when roots came to be, once each: it makes the beginning of their history exact.
+
+    Where the graph refuses, history begins at the moment at which a root was seen first.
+    """
+    undated = stage.undated(roots)
+    if not len(undated):
+        return
+    try:
+        times = work.graph().root_times(undated)
+    except GatewayRefused:
+        return
+    stage.date(undated, times)
 
 
 def apply(work: Work, args: Apply) -> Report:
@@ -91,7 +117,7 @@ def apply(work: Work, args: Apply) -> Report:
     stage = RootStage(work.connection, work.run_id)
     late = stage.late(table, args.everything or state.last_updated is None)
     if len(late):
-        stage.fill(late, work.graph().roots(late, work.plan.moment))
+        _ask(work, stage, late)
     changed = stage.apply(table, work.plan.stack.pcg_table, state.last_updated, work.plan.moment)
     annotation_tables.move_last_updated(work.connection, name, work.plan.moment)
     return Report(changed, {"table": table.name})

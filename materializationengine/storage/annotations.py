@@ -21,11 +21,11 @@ from ..domain.errors import (
     UnknownTable,
 )
 from ..domain.schemas import Column, Role, Schema, SqlType, schema
-from ..kernel.columns import Connection, DriverError, sqlstate
+from ..kernel.columns import Connection, DriverError, lost, sqlstate
 from .annotation_rows import Row, column_type, new_rows, read_rows, successor_rows
 from .engines import Cluster
 from .sql import quote, sql
-from .tables import position_expressions, qualified
+from .tables import has_valid, position_expressions, qualified
 
 MAX_ROWS = 10_000
 """Rows of one call, as CAVE has it."""
@@ -49,7 +49,7 @@ class HeldTable:
 def writing(cluster: Cluster, database: str) -> Iterator[Connection]:
     """A transaction that is committed at the end, and dropped at any exception.
 
-    Raises StorageUnavailable where a lock did not come in time.
+    Raises StorageUnavailable where a lock did not come in time, or the connection broke.
     """
     with cluster.connect(database, "annotations") as connection:
         try:
@@ -58,6 +58,9 @@ def writing(cluster: Cluster, database: str) -> Iterator[Connection]:
         except DriverError as error:
             if sqlstate(error) in _BUSY:
                 raise StorageUnavailable("the table is busy; try again", retry_after=5.0) from error
+            if lost(error):
+                told = "the connection to the database broke; whether the rows were kept, only a look at them tells"
+                raise StorageUnavailable(told, retry_after=5.0) from error
             raise
 
 
@@ -95,7 +98,7 @@ def update(connection: Connection, held: HeldTable, changes: Sequence[Row]) -> d
     new = _ids(connection, held.name, [None] * len(old))
     _stage_changes(connection, held, changes, new)
     _guarded(held, lambda: connection.execute(_insert_successors(held)))
-    connection.execute(sql("annotations", "close_predecessors", table=qualified(held.name)), held.stamp)
+    connection.execute(_statement(held, "close_predecessors"), held.stamp)
     _touch(connection, held)
     return dict(zip(old, new, strict=True))
 
@@ -111,7 +114,7 @@ def delete(connection: Connection, held: HeldTable, ids: Sequence[int]) -> list[
     for row, (successor, _) in _states(connection, held, ids).items():
         if successor is not None:
             raise _superseded(held, row, successor)
-    connection.execute(sql("annotations", "delete_rows", table=qualified(held.name)), list(ids), held.stamp)
+    connection.execute(_statement(held, "delete_rows"), list(ids), held.stamp)
     _touch(connection, held)
     return list(ids)
 
@@ -134,8 +137,23 @@ def get(connection: Connection, table: str, kind: Schema, ids: Sequence[int]) ->
 
 
 def count(connection: Connection, table: str) -> int:
-    """Rows that are current."""
-    return int(connection.value(sql("annotations", "count_rows", table=qualified(table))))
+    """Rows that are current. Raises UnknownTable."""
+    named = connection.one("SELECT schema_type FROM annotation_table_metadata WHERE table_name = $1", table)
+    if named is None:
+        raise UnknownTable(f"there is no annotation table {table!r}", field="table_name")
+    statement = sql("annotations", "count_rows", table=qualified(table), **_of_valid(schema(named[0])))
+    return int(connection.value(statement))
+
+
+def _statement(held: HeldTable, name: str) -> str:
+    return sql("annotations", name, table=qualified(held.name), **_of_valid(held.schema))
+
+
+def _of_valid(kind: Schema) -> dict[str, str]:
+    """What statements say of the column `valid`; one schema, `derived_spatial_point`, has none."""
+    if not has_valid(kind):
+        return {"or_invalid": "", "and_valid": "", "invalidate": ""}
+    return {"or_invalid": " OR valid IS FALSE", "and_valid": " AND valid IS NOT FALSE", "invalidate": ", valid = false"}
 
 
 def check_size(rows: Sequence[object]) -> None:
@@ -199,7 +217,7 @@ def _superseded(held: HeldTable, row: int, successor: int) -> AlreadySuperseded:
 
 def _states(connection: Connection, held: HeldTable, ids: Sequence[int]) -> Mapping[int, tuple[int | None, bool]]:
     """Successor, and whether it is over, of every row asked for. Raises UnknownAnnotation."""
-    statement = sql("annotations", "states", table=qualified(held.name), lock="FOR UPDATE")
+    statement = sql("annotations", "states", table=qualified(held.name), lock="FOR UPDATE", **_of_valid(held.schema))
     # An empty list has no type on the wire; the look-up of no id finds nothing either way.
     found = {row: (successor, over) for row, successor, over in connection.rows(statement, list(ids) or [0])}
     missing = [each for each in ids if each not in found]

@@ -72,7 +72,7 @@ class Snapshot:
     """One moment of the live database, shared by many readers as long as this object holds it."""
 
     def __init__(self, cluster: Cluster, live: str, as_of: datetime) -> None:
-        self._cluster, self._live, self._as_of = cluster, live, moments.naive(as_of)
+        self._cluster, self.live, self._as_of = cluster, live, moments.naive(as_of)
         self._holder = cluster.raw(live, "snapshot")
         self._holder.set_session(isolation_level="REPEATABLE READ")
         self.name = ""
@@ -88,7 +88,7 @@ class Snapshot:
 
     def reader(self) -> psycopg2.extensions.connection:
         """A connection that sees what the snapshot sees; it may fill temporary tables of its own."""
-        connection = self._cluster.raw(self._live, "read snapshot")
+        connection = self._cluster.raw(self.live, "read snapshot")
         connection.set_session(isolation_level="REPEATABLE READ")
         with connection.cursor() as cursor:
             cursor.execute("SET TRANSACTION SNAPSHOT " + literal(self.name))
@@ -137,6 +137,12 @@ def clear(cluster: Cluster, build: str) -> None:
             cursor.execute(f"DROP TABLE {qualified(name)} CASCADE")
 
 
+def drop_table(cluster: Cluster, build: str, table: str) -> None:
+    """Drop one table of the build, to be made another way."""
+    with closing(cluster.raw(build, f"drop {table}")) as connection, connection, connection.cursor() as cursor:
+        cursor.execute(f"DROP TABLE IF EXISTS {qualified(table)}")
+
+
 def copy_table(cluster: Cluster, snapshot: Snapshot, build: str, copy: TableCopy) -> Digest:
     """Stream one table into the build, sorted, and return the digest of what the snapshot held."""
     shape, plan = copy.shape, copy.annotation
@@ -152,7 +158,7 @@ def copy_table(cluster: Cluster, snapshot: Snapshot, build: str, copy: TableCopy
                 target,
                 f"COPY {qualified(shape.table)} ({names}) FROM STDIN (FORMAT binary, FREEZE)",
             )
-        return _digest(source, named_select(select, shape.columns), shape.columns)
+        return digest(source, named_select(select, shape.columns), shape.columns)
 
 
 def named_select(select: str, columns: tuple[Column, ...]) -> str:
@@ -163,9 +169,9 @@ def named_select(select: str, columns: tuple[Column, ...]) -> str:
 
 def _load_roots(source: psycopg2.extensions.connection, snapshot: Snapshot, copy: TableCopy, roots_of: RootsOf) -> str:
     tables = f"{qualified(copy.segmentation or '')} s JOIN {qualified(copy.annotation.name)} a ON a.id = s.id"
+    shown = visible("a", snapshot.moment, has_valid=copy.shape.has_valid)
     parts = " UNION ALL ".join(
-        f"SELECT s.{quote(point.supervoxel)} AS supervoxel FROM {tables} WHERE {visible('a', snapshot.moment)}"
-        for point in copy.shape.points
+        f"SELECT s.{quote(point.supervoxel)} AS supervoxel FROM {tables} WHERE {shown}" for point in copy.shape.points
     )
     supervoxels = read_bigints(source, sql("frozen", "distinct_supervoxels", parts=parts))
     with source.cursor() as cursor:
@@ -180,10 +186,11 @@ def _load_roots(source: psycopg2.extensions.connection, snapshot: Snapshot, copy
 def table_digest(cluster: Cluster, build: str, table: str, columns: tuple[Column, ...]) -> Digest:
     """The digest of a table of the build."""
     with closing(cluster.raw(build, f"digest {table}")) as connection:
-        return _digest(connection, f"SELECT * FROM {qualified(table)}", columns)
+        return digest(connection, f"SELECT * FROM {qualified(table)}", columns)
 
 
-def _digest(connection: psycopg2.extensions.connection, select: str, columns: tuple[Column, ...]) -> Digest:
+def digest(connection: psycopg2.extensions.connection, select: str, columns: tuple[Column, ...]) -> Digest:
+    """The digest of a selection; `columns` may be some of its columns."""
     with connection.cursor() as cursor:
         cursor.execute(sql("frozen", "digest", row_hash=row_hash(columns), select=select))
         ((rows, mixed, total),) = cursor.fetchall()

@@ -22,7 +22,11 @@ from .sql import sql
 _LOCK_SPACE = 0x6D61 << 48
 """Advisory locks of units live above this key, out of the way of anybody else's."""
 
-_UNIQUE_VIOLATION = "23505"
+UNIQUE_VIOLATION = "23505"
+"""SQLSTATE: another run has the place that this one asks for."""
+
+WINDOW = 16
+"""Units of one run that are sent or at work at a time, where nothing else is said."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +71,7 @@ def open_run(connection: Connection, run_id: str, plan: Plan, *, requested_by: s
             *(run_id, str(plan.kind), stack, subject, as_of, plan.exclusive, plan_json, requested_by),
         )
     except DriverError as error:
-        if sqlstate(error) != _UNIQUE_VIOLATION:
+        if sqlstate(error) != UNIQUE_VIOLATION:
             raise
         connection.rollback()
         raise _in_progress(connection, plan, subject) from error
@@ -170,12 +174,26 @@ def end_run(connection: Connection, run_id: str, status: RunStatus, error: str |
     return True
 
 
+def end_holders(connection: Connection, units: Iterable[int]) -> None:
+    """End the connections, and with them the statements, of whoever works on these units; commits."""
+    for unit in units:
+        connection.rows(sql("ledger", "end_holder"), _LOCK_SPACE + unit)
+    connection.commit()
+
+
+def reopen_units(connection: Connection, run_id: str, position: int, plan: Plan) -> None:
+    """Write the planned units from a step onwards anew and open that step; the caller commits."""
+    for following, step in enumerate(plan.steps[position:], position):
+        _insert_units(connection, run_id, following, step.units)
+    _advance(connection, run_id, position - 1, len(plan.steps))
+
+
 def failures(connection: Connection, unit: ClaimedUnit) -> int:
     """How often the unit has failed before."""
     return int(connection.value("SELECT failures FROM matengine.unit WHERE id = $1::bigint", unit.id))
 
 
-def sweep(connection: Connection, database: str, *, resend: float) -> list[Message]:
+def sweep(connection: Connection, database: str, *, resend: float, window: int = WINDOW) -> list[Message]:
     """Find lost work and say which units to send again; commits.
 
     Lost is a RUNNING unit whose advisory lock nobody holds, one past its lease (whose holder is ended first),
@@ -186,11 +204,15 @@ def sweep(connection: Connection, database: str, *, resend: float) -> list[Messa
     held = [unit for (unit,) in connection.rows(sql("ledger", "held_units"), _LOCK_SPACE)]
     # An empty list has no type on the wire; no unit has the id 0.
     connection.rows(sql("ledger", "free_lost_units"), held or [0])
-    return due(connection, database, resend=resend)
+    connection.execute(sql("ledger", "cancel_left"))
+    return due(connection, database, resend=resend, window=window)
 
 
-def due(connection: Connection, database: str, *, resend: float) -> list[Message]:
-    """READY units whose message was not sent, or was sent long ago; commits."""
-    found = connection.rows(sql("ledger", "units_to_send"), resend)
+def due(connection: Connection, database: str, *, resend: float, window: int = WINDOW) -> list[Message]:
+    """READY units whose message was not sent, or was sent long ago; commits.
+
+    Of one run at most `window` units are sent or at work at a time; units of a paused datastack wait.
+    """
+    found = connection.rows(sql("ledger", "units_to_send"), resend, window)
     connection.commit()
     return [Message(database, unit, action) for unit, action in found]

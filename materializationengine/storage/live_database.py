@@ -10,8 +10,9 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import text
+from sqlalchemy.exc import OperationalError
 
-from ..domain.errors import ConfigurationError
+from ..domain.errors import ConfigurationError, StorageUnavailable
 from .engines import Cluster
 from .sql import literal, quote, sql
 
@@ -35,9 +36,15 @@ def live_databases(cluster: Cluster) -> tuple[str, ...]:
 
 
 def ensure(cluster: Cluster, database: str) -> None:
-    """Make the live database if it is missing, then migrate it. Safe to run twice, and side by side."""
-    create(cluster, database)
-    migrate(cluster, database)
+    """Make the live database if it is missing, then migrate it. Safe to run twice, and side by side.
+
+    Raises StorageUnavailable, and ConfigurationError for a database newer than this code.
+    """
+    try:
+        create(cluster, database)
+        migrate(cluster, database)
+    except (OperationalError, psycopg2.OperationalError) as error:
+        raise StorageUnavailable(f"database {database} cannot be brought up to date: {error}") from error
 
 
 def create(cluster: Cluster, database: str) -> None:

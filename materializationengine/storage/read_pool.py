@@ -26,6 +26,7 @@ PING_AFTER = 1.0
 
 _SESSION = """
 SELECT set_config('statement_timeout', $1, false), set_config('default_transaction_read_only', 'on', false),
+       set_config('default_transaction_isolation', 'repeatable read', false),
        set_config('max_parallel_workers_per_gather', '0', false), set_config('synchronize_seqscans', 'off', false),
        set_config('enable_indexscan', $2, false), set_config('enable_indexonlyscan', $2, false)
 """
@@ -50,6 +51,36 @@ _Kind = tuple[str, bool]
 class _Idle:
     connection: Connection
     since: float
+
+
+class Reading:
+    """One transaction of the pool: every answer is of the same snapshot. Errors are told as the pool tells them."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def value(self, sql: str, *params: object) -> object:
+        """The one value of an answer of one row; None where there is no row."""
+        try:
+            found = self._connection.one(sql, *params)
+        except DriverError as error:
+            raise _told(error) from error
+        return None if found is None else found[0]
+
+    def table(self, sql: str) -> pa.Table:
+        """A whole answer."""
+        try:
+            return self._connection.table(sql)
+        except (DriverError, OSError) as error:
+            raise _told(error) from error
+
+    def batches(self, sql: str) -> Generator[pa.RecordBatch]:
+        """An answer, batch by batch."""
+        try:
+            with self._connection.batches(sql, batch_bytes=BATCH_BYTES) as reader:
+                yield from reader
+        except (DriverError, OSError) as error:
+            raise _told(error) from error
 
 
 class ReadPool:
@@ -77,22 +108,14 @@ class ReadPool:
             raise
         self._give(kind, connection)
 
-    def batches(self, database: str, sql: str, *, in_order: bool) -> Generator[pa.RecordBatch]:
-        """The answer, batch by batch; closing the iterator half way closes the connection.
-
-        `in_order` reads a single table in the order of its rows. Raises BadQuery, QueryTimeout, StorageUnavailable.
-        """
-        try:
-            with (
-                self.connection(database, in_order=in_order) as connection,
-                connection.batches(sql, batch_bytes=BATCH_BYTES) as reader,
-            ):
-                yield from reader
-        except (DriverError, OSError) as error:
-            raise _told(error) from error
+    @contextmanager
+    def reading(self, database: str, *, in_order: bool = False) -> Iterator[Reading]:
+        """A transaction; `in_order` reads a single table in the order of its rows."""
+        with self.connection(database, in_order=in_order) as connection:
+            yield Reading(connection)
 
     def value(self, database: str, sql: str, *params: object) -> object:
-        """The one value of an answer of one row. Raises as `batches`."""
+        """The one value of an answer of one row. Raises BadQuery, QueryTimeout, StorageUnavailable."""
         try:
             with self.connection(database) as connection:
                 return connection.value(sql, *params)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 
 import numpy as np
@@ -24,12 +25,14 @@ class RootStage:
         self._names = {
             "expired": qualified(f"stage_{run_id}_expired", "matengine"),
             "looked_up": qualified(f"stage_{run_id}_roots", "matengine"),
+            "born": qualified(f"stage_{run_id}_born", "matengine"),
         }
 
     def create(self) -> None:
         """Make the staging tables; the janitor drops them when the run is over."""
         self._connection.execute(sql("roots", "create_expired", **self._names))
         self._connection.execute(sql("roots", "create_looked_up", **self._names))
+        self._connection.execute(sql("roots", "create_born", **self._names))
 
     def add_expired(self, run_id: str, roots: Ids) -> None:
         """Stage roots that an edit replaced."""
@@ -67,6 +70,21 @@ class RootStage:
         answers = pa.table({"supervoxel": pa.array(supervoxels, pa.int64()), "root": roots})
         self._connection.append("looked", answers, temporary=True)
         self._connection.execute(sql("roots", "fill_stage", **self._names))
+
+    def undated(self, roots: Ids) -> Ids:
+        """Those of the roots whose beginning was not asked yet, sorted."""
+        self._connection.execute("DROP TABLE IF EXISTS pg_temp.asked_roots")
+        self._connection.execute("CREATE TEMPORARY TABLE asked_roots (root bigint) ON COMMIT DROP")
+        self._connection.append("asked_roots", pa.table({"root": pa.array(roots, pa.int64())}), temporary=True)
+        return _ids(self._connection.table(sql("roots", "undated", **self._names)))
+
+    def date(self, roots: Ids, times: Sequence[datetime]) -> None:
+        """Stage when each root came to be."""
+        self._connection.execute("DROP TABLE IF EXISTS pg_temp.dated")
+        self._connection.execute("CREATE TEMPORARY TABLE dated (root bigint, born timestamp) ON COMMIT DROP")
+        born = pa.array([moments.naive(time) for time in times], pa.timestamp("us"))
+        self._connection.append("dated", pa.table({"root": pa.array(roots, pa.int64()), "born": born}), temporary=True)
+        self._connection.execute(sql("roots", "fill_born", **self._names))
 
     def apply(self, table: TablePlan, pcg_table: str, before: datetime | None, as_of: datetime) -> int:
         """Write the staged roots to the table, with their history; returns the rows changed.
@@ -108,7 +126,7 @@ class RootStage:
     def _history(
         self, table: TablePlan, point: BoundPoint, pcg_table: str, before: datetime | None, as_of: datetime
     ) -> None:
-        columns = _columns(table, point)
+        columns = {**_columns(table, point), "born": self._names["born"]}
         if before is not None:
             self._connection.execute(sql("roots", "note_replaced", **columns), pcg_table, moments.naive(before))
         self._connection.execute(sql("roots", "note_written", **columns), pcg_table, moments.naive(as_of))

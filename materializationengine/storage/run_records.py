@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime
 from typing import Any
 
 from ..domain.errors import UnknownRun
@@ -44,19 +45,27 @@ def _records(
 def _record(connection: Connection, database: str, row: dict[str, Any], units: bool) -> RunRecord:
     names = [step["name"] for step in json.loads(row.pop("plan"))["steps"]]
     row.pop("position")
-    as_of = row.pop("as_of")
+    as_of, estimate, summary = row.pop("as_of"), row.pop("estimate"), row.pop("report")
     return RunRecord(
         **{**row, "kind": RunKind(row["kind"]), "status": RunStatus(row["status"])},
         as_of=None if as_of is None else moments.aware(as_of),
         database=database,
-        steps=_steps(connection, row["id"], names),
+        steps=_steps(connection, row["id"], names, json.loads(summary) if summary else []),
         units=_units(connection, row["id"]) if units else (),
+        estimate=json.loads(estimate) if estimate else None,
     )
 
 
-def _steps(connection: Connection, run_id: str, names: list[str]) -> tuple[StepProgress, ...]:
+def _steps(connection: Connection, run_id: str, names: list[str], summary: list[Any]) -> tuple[StepProgress, ...]:
+    """Counted over the units; of a run whose units were pruned, as they were summed up then."""
     counted = {row[0]: row[1:] for row in connection.rows(sql("ledger", "step_counts"), run_id)}
+    if not counted:
+        counted = {row[0]: (*row[1:6], *map(_parsed, row[6:8]), row[8]) for row in summary}
     return tuple(_step(name, counted.get(position)) for position, name in enumerate(names))
+
+
+def _parsed(text: str | None) -> datetime | None:
+    return None if text is None else moments.parse(text)
 
 
 def _step(name: str, counts: tuple[Any, ...] | None) -> StepProgress:

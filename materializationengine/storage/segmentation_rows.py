@@ -25,28 +25,41 @@ def _points(table: TablePlan) -> tuple[BoundPoint, ...]:
     return schema(table.schema).points
 
 
-def _missing(table: TablePlan) -> str:
-    """The condition of a row that lacks an id: no row at all, or a point whose supervoxel or root is NULL."""
-    gaps = (
-        f"(a.{quote(p.position)} IS NOT NULL AND (s.{quote(p.supervoxel)} IS NULL OR s.{quote(p.root)} IS NULL))"
-        for p in _points(table)
-    )
+def missing(table: TablePlan, roots: bool = True) -> str:
+    """The condition of a row that lacks an id: no row at all, or a point whose supervoxel or root is NULL.
+
+    Without `roots` only supervoxels count.
+    """
+    gaps = (f"(a.{quote(p.position)} IS NOT NULL AND ({_null_ids(p, roots)}))" for p in _points(table))
     return f"(s.id IS NULL OR {' OR '.join(gaps)})"
 
 
-def missing_ranges(connection: Connection, table: TablePlan, batch: int) -> list[tuple[int, int, int]]:
+def _null_ids(point: BoundPoint, roots: bool) -> str:
+    columns = (point.supervoxel, point.root) if roots else (point.supervoxel,)
+    return " OR ".join(f"s.{quote(column)} IS NULL" for column in columns)
+
+
+def missing_ranges(
+    connection: Connection, table: TablePlan, batch: int, roots: bool = True
+) -> list[tuple[int, int, int]]:
     """(first id, last id, rows) of each batch of rows that lack an id."""
-    statement = sql("live", "missing_ranges", **_names(table), missing=_missing(table))
+    statement = sql("live", "missing_ranges", **_names(table), missing=missing(table, roots))
     return [(first, last, size) for first, last, size in connection.rows(statement, batch)]
 
 
-def missing_rows(connection: Connection, table: TablePlan, first: int, last: int) -> pa.Table:
+def missing_rows(connection: Connection, table: TablePlan, first: int, last: int, roots: bool = True) -> pa.Table:
     """Rows in [first, last] that lack an id: `id`, and per point its coordinates, supervoxel and root."""
-    columns = ", ".join(
+    statement = sql(
+        "live", "missing_rows", **_names(table), columns=point_columns(table), missing=missing(table, roots)
+    )
+    return connection.table(statement, first, last)
+
+
+def point_columns(table: TablePlan) -> str:
+    """Per bound point its coordinates, supervoxel and root, as SQL over `a` and `s`."""
+    return ", ".join(
         f"{position_expressions(p.position)}, s.{quote(p.supervoxel)}, s.{quote(p.root)}" for p in _points(table)
     )
-    statement = sql("live", "missing_rows", **_names(table), columns=columns, missing=_missing(table))
-    return connection.table(statement, first, last)
 
 
 def write_found(connection: Connection, table: TablePlan, ids: Ids, found: Sequence[PointLookup]) -> None:
@@ -69,14 +82,19 @@ def note_unresolved(
     connection: Connection, table: TablePlan, window: tuple[int, int], owed: pa.Table, moment: datetime
 ) -> None:
     """Keep what is still owed in a window of ids, with its reason, and forget what is not owed any more."""
+    stage_owed(connection, owed)
+    connection.execute(sql("live", "clear_unresolved"), table.segmentation, *window)
+    connection.execute(sql("live", "note_unresolved"), table.segmentation, moments.naive(moment))
+
+
+def stage_owed(connection: Connection, owed: pa.Table) -> None:
+    """What is owed as `pg_temp.owed`: `annotation_id`, `column_name`, `reason`."""
     connection.execute("DROP TABLE IF EXISTS pg_temp.owed")
     connection.execute(
         "CREATE TEMPORARY TABLE owed (annotation_id bigint, column_name text, reason text) ON COMMIT DROP"
     )
     if owed.num_rows:
         connection.append("owed", owed, temporary=True)
-    connection.execute(sql("live", "clear_unresolved"), table.segmentation, *window)
-    connection.execute(sql("live", "note_unresolved"), table.segmentation, moments.naive(moment))
 
 
 def has_roots(connection: Connection, table: TablePlan) -> bool:

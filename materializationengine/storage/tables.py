@@ -65,14 +65,15 @@ def foreign_key(table: str, column: str, target: str) -> tuple[str, str]:
     return added, f"ALTER TABLE {qualified(table)} VALIDATE CONSTRAINT {name}"
 
 
-def visible(alias: str, moment: str) -> str:
+def visible(alias: str, moment: str, *, has_valid: bool = True) -> str:
     """Law 1: the rows of an annotation table that are in the version of a moment.
 
     A legacy row with `valid = false` and no `deleted` was removed at a time that nobody wrote down; it is left
-    out of every version.
+    out of every version. `derived_spatial_point` is the one schema without that column.
     """
     created, deleted, valid = (f"{alias}.{quote(name)}" for name in ("created", "deleted", "valid"))
-    return f"({holds_at(created, deleted, moment)} AND NOT ({valid} IS FALSE AND {deleted} IS NULL))"
+    held = holds_at(created, deleted, moment)
+    return f"({held} AND NOT ({valid} IS FALSE AND {deleted} IS NULL))" if has_valid else held
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +84,8 @@ class Shape:
     columns: tuple[Column, ...]
     expressions: tuple[str, ...]
     points: tuple[BoundPoint, ...]
+    has_valid: bool = True
+    """Whether the annotation table behind it has the column `valid`."""
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -93,17 +96,23 @@ class Shape:
 def merged_shape(table: str, schema: Schema) -> Shape:
     """One flat table, whatever the kind of schema; `valid` is true for every row shown."""
     columns = schema.flat_columns()
-    return Shape(table, columns, tuple(_live_expression(c) for c in columns), schema.points)
+    return Shape(table, columns, tuple(_live_expression(c) for c in columns), schema.points, has_valid(schema))
 
 
 def split_shapes(table: str, segmentation: str | None, schema: Schema) -> tuple[Shape, ...]:
     """The annotation table with its history columns, and the segmentation table beside it."""
     annotation = schema.annotation_columns()
-    shapes = [Shape(table, annotation, tuple(_live_expression(c) for c in annotation), ())]
+    valid = has_valid(schema)
+    shapes = [Shape(table, annotation, tuple(_live_expression(c) for c in annotation), (), valid)]
     if segmentation is not None:
         ids = schema.segmentation_columns()
-        shapes.append(Shape(segmentation, ids, tuple(_live_expression(c) for c in ids), schema.points))
+        shapes.append(Shape(segmentation, ids, tuple(_live_expression(c) for c in ids), schema.points, valid))
     return tuple(shapes)
+
+
+def has_valid(schema: Schema) -> bool:
+    """Whether annotation tables of the schema have the column `valid`."""
+    return any(column.role is Role.VALID for column in schema.flat_columns())
 
 
 def _live_expression(column: Column) -> str:
@@ -134,7 +143,8 @@ def select_shape(shape: Shape, annotation: str, segmentation: str | None, moment
     expressions = (
         replaced.get(column.name, text) for column, text in zip(shape.columns, shape.expressions, strict=True)
     )
-    return f"SELECT {', '.join(expressions)} FROM {source} WHERE {visible('a', moment)} ORDER BY {order}"
+    shown = visible("a", moment, has_valid=shape.has_valid)
+    return f"SELECT {', '.join(expressions)} FROM {source} WHERE {shown} ORDER BY {order}"
 
 
 def _root_joins(points: Sequence[BoundPoint], roots: str) -> tuple[str, dict[str, str]]:

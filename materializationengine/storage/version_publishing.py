@@ -78,6 +78,12 @@ def write_metadata(
             cursor.execute(sql("frozen", "insert_materialized_metadata"), row)
 
 
+def grant_readers(cluster: Cluster, database: str) -> None:
+    """Let the role `analysis_user` read every table, where the server has it; done twice is done once."""
+    with closing(cluster.raw(database, "grant")) as connection, connection, connection.cursor() as cursor:
+        cursor.execute(sql("incremental", "grant_readers"))
+
+
 def publish(
     cluster: Cluster, connection: Connection, plan: Plan, run: tuple[str, int], version: int, build: str
 ) -> str:

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 
-from sqlalchemy import Select, and_, select
+from sqlalchemy import BindParameter, Select, String, and_, bindparam, func, select
 from sqlalchemy.orm import Session, aliased
 
 from ..domain.datastack import Datastack, Resolution
@@ -67,9 +68,16 @@ def versions(session: Session, datastack: str, *, expired: bool = False) -> list
     return [_version(row, parent) for row, parent in rows]
 
 
+def is_virtual(session: Session, datastack: str) -> bool:
+    """Whether the datastack only shows versions of another one."""
+    held = select(func.count(), func.count(AnalysisVersion.parent_version))
+    total, virtual = session.execute(held.where(AnalysisVersion.datastack == datastack)).one()
+    return bool(total) and total == virtual
+
+
 def version(session: Session, datastack: str, number: int) -> Version:
     """One version, whatever its status. Raises UnknownVersion naming the newest ones."""
-    found = session.execute(_versions(datastack).where(AnalysisVersion.version == number)).first()
+    found = session.execute(_one_version(), {"datastack": datastack, "number": number}).first()
     if found is None:
         known = [str(each.version) for each in versions(session, datastack)]
         there = f"the newest are {', '.join(known[-5:])}" if known else "it has none yet"
@@ -112,7 +120,13 @@ def table(session: Session, datastack: Datastack, found: Version, name: str) -> 
 
 def named_tables(session: Session, datastack: Datastack, found: Version, names: tuple[str, ...]) -> list[VersionTable]:
     """Some tables of a version, in the order of `names`. Raises UnknownTable."""
-    rows = session.execute(_tables(datastack, found).where(AnalysisTable.table_name.in_(names)))
+    about = {
+        "pcg_table": datastack.pcg_table,
+        "version_id": found.id,
+        "home_id": found.parent_version or found.id,
+        "names": names,
+    }
+    rows = session.execute(_some_tables(), about)
     known = {each.name: each for each in (_table(*row) for row in rows)}
     for name in names:
         if name not in known:
@@ -126,13 +140,19 @@ def _unknown(session: Session, found: Version, name: str) -> UnknownTable:
     return UnknownTable(told, field="table_name")
 
 
-def _versions(datastack: str) -> Select[AnalysisVersion, AnalysisVersion]:
+def _versions(datastack: str | BindParameter[str]) -> Select[AnalysisVersion, AnalysisVersion]:
     parent = aliased(AnalysisVersion)
     return (
         select(AnalysisVersion, parent)
         .outerjoin(parent, parent.id == AnalysisVersion.parent_version)
         .where(AnalysisVersion.datastack == datastack)
     )
+
+
+@cache
+def _one_version() -> Select[AnalysisVersion, AnalysisVersion]:
+    """Built once: every query asks it, and building takes longer than the database does to answer (m)."""
+    return _versions(bindparam("datastack", type_=String)).where(AnalysisVersion.version == bindparam("number"))
 
 
 def _version(row: AnalysisVersion, parent: AnalysisVersion | None) -> Version:
@@ -153,12 +173,27 @@ def _version(row: AnalysisVersion, parent: AnalysisVersion | None) -> Version:
 
 
 def _tables(datastack: Datastack, found: Version) -> Select[AnalysisTable, AnnotationTable, SegmentationTable, int]:
+    return _tables_of(datastack.pcg_table, found.id, found.parent_version or found.id)
+
+
+@cache
+def _some_tables() -> Select[AnalysisTable, AnnotationTable, SegmentationTable, int]:
+    """Built once, as `_one_version`."""
+    found: BindParameter[int] = bindparam("version_id")
+    home: BindParameter[int] = bindparam("home_id")
+    tables = _tables_of(bindparam("pcg_table", type_=String), found, home)
+    return tables.where(AnalysisTable.table_name.in_(bindparam("names", expanding=True)))
+
+
+def _tables_of(
+    pcg_table: str | BindParameter[str], version_id: int | BindParameter[int], home_id: int | BindParameter[int]
+) -> Select[AnalysisTable, AnnotationTable, SegmentationTable, int]:
     of_segmentation = and_(
         SegmentationTable.annotation_table == AnnotationTable.table_name,
-        SegmentationTable.pcg_table_name == datastack.pcg_table,
+        SegmentationTable.pcg_table_name == pcg_table,
     )
     counted = and_(
-        FrozenTable.analysisversion_id == (found.parent_version or found.id),
+        FrozenTable.analysisversion_id == home_id,
         FrozenTable.table_name == AnalysisTable.table_name,
     )
     return (
@@ -166,7 +201,7 @@ def _tables(datastack: Datastack, found: Version) -> Select[AnalysisTable, Annot
         .join(AnnotationTable, AnnotationTable.table_name == AnalysisTable.table_name)
         .outerjoin(SegmentationTable, of_segmentation)
         .outerjoin(FrozenTable, counted)
-        .where(AnalysisTable.analysisversion_id == found.id, AnalysisTable.valid.is_(True))
+        .where(AnalysisTable.analysisversion_id == version_id, AnalysisTable.valid.is_(True))
     )
 
 

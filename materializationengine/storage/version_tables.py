@@ -32,6 +32,8 @@ class VersionRow:
     status: str
     expires_on: datetime | None
     tables: tuple[TableRow, ...]
+    revision: int = 0
+    """How often it was mended after its publication."""
 
     def to_json(self) -> dict[str, Any]:
         """The wire form."""
@@ -39,6 +41,7 @@ class VersionRow:
             "version": self.version,
             "timestamp": self.time_stamp.isoformat(),
             "status": self.status,
+            "revision": self.revision,
             "expires_on": self.expires_on.isoformat() if self.expires_on else None,
             "tables": [{"table": t.name, "rows": t.rows, "digest": t.digest} for t in self.tables],
         }
@@ -60,6 +63,7 @@ def version_rows(cluster: Cluster, datastack: Datastack, number: int | None = No
             status,
             moments.aware(expires_on) if expires_on else None,
             tuple(TableRow(name, count, digest) for of, name, count, digest in tables if of == version),
+            revision,
         )
-        for version, time_stamp, status, expires_on in rows
+        for version, time_stamp, status, expires_on, revision in rows
     ]

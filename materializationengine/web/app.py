@@ -11,7 +11,20 @@ from .. import __version__
 from ..config import Settings
 from ..kernel.urls import normalize
 from . import annotations as annotation_service
-from . import errors, health, hooks, materialize, neighbors, queries, runs, versions
+from . import (
+    errors,
+    health,
+    hooks,
+    live_queries,
+    materialize,
+    neighbors,
+    operation,
+    queries,
+    runs,
+    versions,
+    views,
+)
+from .arguments import MATERIALIZE
 from .extensions import db
 from .parts import KEY, Parts
 
@@ -53,6 +66,9 @@ def create_app(settings: Settings | None = None) -> Flask:
 def _open_doors(app: Flask) -> None:
     app.register_blueprint(health.blueprint)
     api = _Api(app)
-    for room in (versions, queries, annotation_service, runs, materialize):
+    for room in (versions, queries, live_queries, views, annotation_service, runs, materialize, operation):
         api.register_blueprint(room.blueprint)
     api.register_blueprint(versions.service)
+    # Clients of either generation find the triggers under their own path.
+    for room in (materialize, operation):
+        api.register_blueprint(room.blueprint, url_prefix=f"{MATERIALIZE}/v3", name=f"{room.blueprint.name}_v3")

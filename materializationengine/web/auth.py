@@ -76,13 +76,13 @@ def user() -> User:
 def check_read(table: AnnotationTable) -> None:
     """Raises TableDenied for a table that its owner keeps from the caller."""
     if not _may(table, table.read_permission):
-        raise TableDenied(f"table {table.table_name} can be read by its owner, user {table.user_id}, only")
+        raise TableDenied(f"table {table.table_name} can be read by {_who(table, table.read_permission)}")
 
 
 def check_write(table: AnnotationTable) -> None:
     """Raises TableDenied for a table that the caller may not write to."""
     if not _may(table, table.write_permission):
-        raise TableDenied(f"table {table.table_name} can be changed by its owner, user {table.user_id}, only")
+        raise TableDenied(f"table {table.table_name} can be changed by {_who(table, table.write_permission)}")
 
 
 def check_owner(table: AnnotationTable) -> None:
@@ -92,8 +92,21 @@ def check_owner(table: AnnotationTable) -> None:
 
 
 def _may(table: AnnotationTable, permission: Permission) -> bool:
-    """GROUP lets in no more than PRIVATE here: whose groups an owner is in, only the auth service could say."""
-    return permission is Permission.PUBLIC or _owns(table)
+    if permission is Permission.PUBLIC or _owns(table):
+        return True
+    return permission is Permission.GROUP and _shares_group(table)
+
+
+def _shares_group(table: AnnotationTable) -> bool:
+    """Asked of the auth service for the owner, whose groups may change; groups that hold everybody can be excluded."""
+    excluded = {name.strip() for name in parts().settings.excluded_groups.split(",")}
+    mine = user().groups - excluded
+    return bool(mine) and not mine.isdisjoint(parts().auth.groups_of(table.user_id, token()))
+
+
+def _who(table: AnnotationTable, permission: Permission) -> str:
+    shared = " and whoever shares a group with them" if permission is Permission.GROUP else ""
+    return f"its owner, user {table.user_id},{shared} only"
 
 
 def _owns(table: AnnotationTable) -> bool:

@@ -26,11 +26,15 @@ STATUS: Mapping[type[Exception], int] = {
     errors.TableDenied: HTTPStatus.UNAUTHORIZED,
     errors.NotAllowed: HTTPStatus.FORBIDDEN,
     errors.Unknown: HTTPStatus.NOT_FOUND,
+    errors.MissingLookups: HTTPStatus.NOT_ACCEPTABLE,
+    errors.NotOffered: HTTPStatus.NOT_ACCEPTABLE,
+    errors.TooManyQueries: HTTPStatus.TOO_MANY_REQUESTS,
     errors.QueryTimeout: HTTPStatus.REQUEST_TIMEOUT,
     errors.BackDated: HTTPStatus.CONFLICT,
     errors.TableExists: HTTPStatus.CONFLICT,
     errors.RunInProgress: HTTPStatus.CONFLICT,
     errors.AlreadySuperseded: HTTPStatus.CONFLICT,
+    errors.NoRoom: HTTPStatus.INSUFFICIENT_STORAGE,
     errors.VersionNotAvailable: HTTPStatus.GONE,
     errors.TooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     errors.ConfigurationError: HTTPStatus.INTERNAL_SERVER_ERROR,
@@ -90,6 +94,8 @@ def _database_down(error: Exception) -> Response:
 def _headers(error: errors.MaterializationError, word: str) -> dict[str, str]:
     if isinstance(error, errors.NeighborDown):
         return {"Retry-After": str(max(1, round(error.retry_after)))}
+    if isinstance(error, errors.TooManyQueries):
+        return {"Retry-After": "1"}
     if isinstance(error, errors.NotLoggedIn) or word == "bad_auth_header":
         realm = f'Bearer realm="{parts().settings.info_server}/auth/api/v1/authorize"'
         return {"WWW-Authenticate": realm if word == "no_token" else f'{realm}, error="{word}"'}

@@ -17,8 +17,10 @@ from ..gateways.auth import Auth, AuthDisabled, AuthService
 from ..gateways.forward import Forwarder
 from ..storage.engines import Cluster
 from ..storage.live_database import ensure
+from ..storage.live_rows import LookUps
 from ..storage.read_pool import ReadPool
 from ..workflows.celery_app import EngineCelery, create_celery
+from .slots import Slots
 
 KEY = "materializationengine"
 VOLUMES_FOR = 60.0
@@ -47,6 +49,8 @@ class Parts:
         self.settings = settings
         self.services = Services(settings, "matengine web")
         self.auth: Auth = AuthDisabled() if settings.auth_disabled else _auth(settings)
+        self.look_ups = LookUps()
+        self.slots = Slots(0 if settings.auth_disabled else settings.queries_per_user)
         self.pool = ReadPool(self.services.cluster, settings.query_timeout)
         self.celery: EngineCelery = create_celery(settings)
         self.live = LiveDatabases(self.services.cluster)

@@ -7,6 +7,7 @@ from typing import Any
 from marshmallow import RAISE, Schema, ValidationError, fields, validate
 
 from ..domain.query import FILTER_FIELDS
+from .run_payloads import Moment
 
 _BIGGEST = 2**63 - 1
 
@@ -72,6 +73,16 @@ class QuestionBody(Schema):
     suffix_map = _Suffixes(allow_none=True, metadata={"description": "{table: suffix} for names that two tables share"})
     limit = _count("most rows of the answer")
     offset = _count("rows to pass over first")
+    order_by = fields.List(
+        fields.String(),
+        validate=validate.Length(max=8),
+        allow_none=True,
+        metadata={"description": "columns to sort by, `-` before one for the largest first; missing values come last"},
+    )
+    after = fields.String(
+        allow_none=True,
+        metadata={"description": "X-Next-Cursor of the page before; an empty text asks for the first page's cursor"},
+    )
     desired_resolution = fields.List(
         fields.Float(validate=validate.Range(1e-6, 1e9), allow_nan=False),
         validate=validate.Length(equal=3),
@@ -100,6 +111,23 @@ JoinBody = QuestionBody.from_dict(
 """A query of several tables."""
 
 
+LiveBody = QuestionBody.from_dict(
+    {
+        "table": fields.String(required=True, metadata={"description": "the table asked"}),
+        "timestamp": Moment(required=True, metadata={"description": "the moment whose rows and roots are wanted"}),
+        "join_tables": fields.List(
+            fields.List(fields.String(), validate=validate.Length(equal=4)),
+            validate=validate.Length(max=8),
+            allow_none=True,
+            metadata={"description": "[[table, column, table to join, its column], ...]"},
+        ),
+        **_FILTERS,
+    },
+    name="LiveQuery",
+)
+"""A query of a moment."""
+
+
 class QueryOptions(Schema):
     """How an answer is wanted. Other arguments that clients send are ignored."""
 
@@ -111,6 +139,17 @@ class QueryOptions(Schema):
         allow_none=True,
         validate=validate.Range(1, _BIGGEST),
         metadata={"description": "look at about so many rows only, before any filter"},
+    )
+
+
+class LiveOptions(QueryOptions):
+    """How an answer of a moment is wanted."""
+
+    allow_missing_lookups = fields.Boolean(
+        load_default=False, metadata={"description": "also rows whose supervoxels nobody has looked up yet"}
+    )
+    allow_invalid_root_ids = fields.Boolean(
+        load_default=False, metadata={"description": "pass over ids that are no roots at the moment"}
     )
 
 

@@ -22,6 +22,18 @@ class Moment(fields.Field[datetime]):
             raise ValidationError("Must be a moment like 2026-01-31T12:00:00+00:00.") from error
 
 
+class Id(fields.Integer):
+    """A whole number that fits 64 bits; never a float, which may have lost digits."""
+
+    def __init__(self) -> None:
+        super().__init__(strict=True, validate=validate.Range(0, 2**63 - 1))
+
+    def _validated(self, value: Any) -> Any:
+        if isinstance(value, float):
+            raise self.make_error("invalid", input=value)
+        return super()._validated(value)
+
+
 class _Mapping(fields.Field[dict[str, Any]]):
     """`{file: column}` or `{file: [columns]}`."""
 
@@ -76,7 +88,20 @@ class RunBody(Schema):
     expires_in_days = fields.Integer(strict=True, validate=validate.Range(0, 100_000), allow_none=True)
     split = fields.Boolean(load_default=False)
     everything = fields.Boolean(load_default=False, metadata={"description": "look up all roots, expired or not"})
+    annotation_ids = fields.List(Id(), allow_none=True, metadata={"description": "only these rows of `table`"})
+    bad_roots = fields.List(Id(), load_default=list, metadata={"description": "roots to take away from `table`"})
+    keep = fields.Integer(
+        strict=True,
+        validate=validate.Range(1),
+        allow_none=True,
+        metadata={"description": "newest versions that a retirement leaves alone"},
+    )
     upload = fields.Nested(UploadBody, allow_none=True)
+    base_version = fields.Integer(strict=True, allow_none=True, metadata={"description": "of an incremental run"})
+    mends = fields.Integer(
+        strict=True, allow_none=True, metadata={"description": "version to mend, instead of a new one"}
+    )
+    phases = fields.List(fields.Integer(strict=True), allow_none=True, metadata={"description": "of 1, 2, 3 and 4"})
 
 
 class ListOptions(Schema):
@@ -100,6 +125,18 @@ class TriggerOptions(Schema):
     lookup_all_root_ids = fields.Boolean(allow_none=True)
 
 
+class IdsTrigger(TriggerOptions):
+    """What the look-up of supervoxels takes; without ids it looks up all rows that lack one."""
+
+    annotation_ids = fields.List(Id(), load_default=None, allow_none=True)
+
+
+class BadRootsTrigger(TriggerOptions):
+    """What the removal of bad roots takes."""
+
+    bad_roots = fields.List(Id(), required=True, validate=validate.Length(min=1))
+
+
 class UploadTrigger(Schema):
     """What the v2 bulk upload takes in its body."""
 
@@ -116,6 +153,31 @@ class UploadTrigger(Schema):
     reference_table = fields.String(allow_none=True)
 
 
+class PauseBody(Schema):
+    """What is to be paused; without a datastack all is."""
+
+    class Meta:
+        """Settings of marshmallow."""
+
+        unknown = RAISE
+
+    datastack = fields.String(allow_none=True, load_default=None)
+    reason = fields.String(load_default="")
+
+
+class VirtualBody(Schema):
+    """A part of a version to be offered under another name."""
+
+    class Meta:
+        """Settings of marshmallow."""
+
+        unknown = EXCLUDE
+
+    target_version = fields.Integer(required=True)
+    tables_to_include = fields.List(fields.String(), required=True)
+    virtual_version_name = fields.String(required=True, validate=validate.Length(1, 100))
+
+
 def run_request(body: dict[str, Any], requested_by: str) -> RunRequest:
     """The request that a `RunBody` describes."""
     upload = body.get("upload")
@@ -128,7 +190,13 @@ def run_request(body: dict[str, Any], requested_by: str) -> RunRequest:
         expires_in_days=body.get("expires_in_days"),
         split=body["split"],
         everything=body["everything"],
+        annotation_ids=body.get("annotation_ids"),
+        bad_roots=tuple(body["bad_roots"]),
+        keep=body.get("keep"),
         requested_by=requested_by,
+        base_version=body.get("base_version"),
+        mends=body.get("mends"),
+        phases=body.get("phases"),
     )
 
 

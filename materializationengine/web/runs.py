@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from http import HTTPStatus
 from typing import Any
 
 from flask import Response, jsonify
@@ -9,13 +10,13 @@ from flask import Response, jsonify
 from ..domain.errors import BadRequest, NotAllowed, UnknownRun
 from ..domain.plan import RunKind
 from ..domain.records import RunRecord
-from ..storage import run_records
-from ..workflows.launch import launch
+from ..storage import run_control, run_records, schedules
+from ..workflows.launch import launch, pause_scope, resume, retry, wake
 from ..workflows.requests import RunRequest
 from .arguments import MATERIALIZE, Blueprint
-from .auth import needs_login, token, user
+from .auth import needs_admin, needs_login, token, user
 from .parts import parts
-from .run_payloads import ListOptions, RunBody, run_request
+from .run_payloads import ListOptions, PauseBody, RunBody, run_request
 
 blueprint = Blueprint("runs", __name__, url_prefix=MATERIALIZE, description="Runs of workflows")
 
@@ -45,14 +46,72 @@ def get_run(run_id: str) -> Response:
 @needs_login
 @blueprint.arguments(RunBody)
 def start_run(body: dict[str, Any]) -> tuple[Response, int]:
-    """Start a run. Ingesting one table takes the permission to edit, all else an administrator."""
-    if body["kind"] == RunKind.INGEST and body.get("table") and body.get("datastack"):
+    """Start a run. Look-ups of one table take the permission to edit, all else an administrator."""
+    if body["kind"] in (RunKind.INGEST, RunKind.LOOKUP_SVID) and body.get("table") and body.get("datastack"):
         parts().auth.require(token(), "edit", "datastack", body["datastack"])
     else:
         parts().auth.require_admin(token())
     if (body["kind"] == RunKind.BULK_UPLOAD) != (body.get("upload") is not None):
         raise BadRequest("upload: describes a bulk-upload, and nothing else", field="upload")
     return started(run_request(body, str(user().id)))
+
+
+@blueprint.route("/v3/runs/<run_id>/<any(cancel, retry, resume):deed>", methods=["POST"])
+@needs_admin
+def control_run(run_id: str, deed: str) -> tuple[Response, int]:
+    """Cancel a run, retry its request in a new run, or resume it where its phase began. Answers with the run."""
+    known = parts()
+    services, send, by = known.services, known.celery.send, f"user {user().id}"
+    if deed == "cancel":
+        run_control.cancel(services.cluster, run_id, by)
+        return jsonify(run_records.find_run(services.cluster, run_id).to_json()), HTTPStatus.OK
+    record = resume(services, run_id, send) if deed == "resume" else retry(services, run_id, send, by)
+    return jsonify(record.to_json()), ACCEPTED
+
+
+@blueprint.route("/v3/runs/pauses")
+@needs_login
+def list_pauses() -> Response:
+    """What is paused, and how many units are still at work in it."""
+    return _pauses()
+
+
+@blueprint.route("/v3/runs/pause", methods=["POST"])
+@needs_admin
+@blueprint.arguments(PauseBody)
+def pause(body: dict[str, Any]) -> Response:
+    """Claim nothing new, of one datastack or of all; running units finish."""
+    services = parts().services
+    scope, databases = pause_scope(services, body["datastack"])
+    run_control.pause(services.cluster, scope, databases, f"user {user().id}", body["reason"])
+    return _pauses()
+
+
+@blueprint.route("/v3/runs/unpause", methods=["POST"])
+@needs_admin
+@blueprint.arguments(PauseBody)
+def unpause(body: dict[str, Any]) -> Response:
+    """Let work go on."""
+    known = parts()
+    scope, databases = pause_scope(known.services, body["datastack"])
+    run_control.unpause(known.services.cluster, scope, databases)
+    wake(known.services, databases, known.celery.send)
+    return _pauses()
+
+
+@blueprint.route("/v3/runs/schedules")
+@needs_admin
+@blueprint.arguments(ListOptions, location="query")
+def list_firings(options: dict[str, Any]) -> Response:
+    """What schedules fired, newest first, and why they skipped."""
+    known = parts()
+    home = known.live.meet(known.services.cluster.home)
+    with known.services.cluster.connect(home, "list firings") as connection:
+        return jsonify([each.to_json() for each in schedules.firings(connection, None, options["limit"])])
+
+
+def _pauses() -> Response:
+    return jsonify([each.to_json() for each in run_control.pauses(parts().services.cluster)])
 
 
 def started(request: RunRequest) -> tuple[Response, int]:

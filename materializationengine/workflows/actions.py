@@ -7,7 +7,19 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..domain.plan import UnitSpec, from_json, to_json
-from ..steps import bulk_load, dummy, freeze, ingest, update_roots
+from ..steps import (
+    bad_roots,
+    bulk_load,
+    dummy,
+    freeze,
+    incremental,
+    ingest,
+    mend,
+    missing_roots,
+    retire,
+    update_roots,
+    views,
+)
 from ..steps.work import Report, Work
 
 PROCESS = "process"
@@ -33,6 +45,11 @@ ACTIONS: dict[str, Action] = {
     "bulk_load.publish": Action(bulk_load.Publish, bulk_load.publish, WORKFLOW),
     "ingest.scan": Action(ingest.Scan, ingest.scan, WORKFLOW),
     "ingest.look_up": Action(ingest.LookUp, ingest.look_up, PROCESS),
+    "ingest.prepare": Action(ingest.Prepare, ingest.prepare, PROCESS),
+    "ingest.look_up_given": Action(ingest.LookUpGiven, ingest.look_up_given, PROCESS),
+    "missing_roots.scan": Action(missing_roots.Scan, missing_roots.scan, WORKFLOW),
+    "missing_roots.fill": Action(missing_roots.Fill, missing_roots.fill, PROCESS),
+    "bad_roots.remove": Action(bad_roots.Remove, bad_roots.remove, WORKFLOW),
     "update_roots.scan": Action(update_roots.Scan, update_roots.scan, WORKFLOW),
     "update_roots.look_up": Action(update_roots.LookUp, update_roots.look_up, PROCESS),
     "update_roots.apply": Action(update_roots.Apply, update_roots.apply, WORKFLOW),
@@ -40,7 +57,14 @@ ACTIONS: dict[str, Action] = {
     "freeze.copy": Action(freeze.Copy, freeze.copy, WORKFLOW),
     "freeze.index": Action(freeze.Index, freeze.index, WORKFLOW),
     "freeze.verify": Action(freeze.Verify, freeze.verify, WORKFLOW),
+    "views.build": Action(views.Build, views.build, WORKFLOW),
     "freeze.publish": Action(freeze.Publish, freeze.publish, WORKFLOW),
+    "incremental.copy": Action(incremental.Copy, incremental.copy, WORKFLOW),
+    "incremental.settle": Action(incremental.Settle, incremental.settle, WORKFLOW),
+    "mend.swap_in": Action(mend.SwapIn, mend.swap_in, WORKFLOW),
+    "retire.decide": Action(retire.Decide, retire.decide, WORKFLOW),
+    "retire.drop": Action(retire.Drop, retire.drop, WORKFLOW),
+    "retire.prune": Action(retire.Prune, retire.prune, WORKFLOW),
     "dummy.wait": Action(dummy.Wait, dummy.wait, PROCESS),
 }
 

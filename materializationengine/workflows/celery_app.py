@@ -18,7 +18,9 @@ from ..domain.errors import ConfigurationError, StorageUnavailable
 from ..domain.plan import from_json
 from ..domain.records import RunRecord
 from ..storage.ledger import Message
+from . import periodic_materialization  # noqa: F401  (its tasks are named by beat's entries)
 from .actions import ACTIONS
+from .beat import beat_schedule
 from .execute import run_unit
 from .launch import launch
 from .requests import RunRequest
@@ -103,7 +105,10 @@ def _configuration(settings: Settings) -> dict[str, object]:
         "broker_transport_options": {"visibility_timeout": int(settings.lease * 2), "socket_timeout": 20},
         "worker_soft_shutdown_timeout": 20.0,
         "timezone": "UTC",
-        "beat_schedule": {},
+        # Beat keeps no file: what was fired stands in PostgreSQL.
+        "beat_scheduler": "celery.beat:Scheduler",
+        "beat_max_loop_interval": 60,
+        "beat_schedule": beat_schedule(settings),
     }
 
 

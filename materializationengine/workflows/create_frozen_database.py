@@ -1,6 +1,6 @@
 """Create a frozen database: a version, true of one moment, read-only, under a name of its own.
 
-make the build -> copy one snapshot -> index and verify side by side -> publish in one transaction
+make the build -> copy one snapshot -> index and verify side by side -> build views -> publish in one transaction
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from celery import Task, shared_task
 from ..domain.datastack import Datastack
 from ..domain.plan import FreezePlan, Plan, RunKind, StepPlan
 from ..kernel.columns import Connection
-from ..steps import freeze
+from ..steps import freeze, views
 from ..storage import annotation_tables
 from .actions import unit
 from .requests import RunRequest
@@ -25,6 +25,7 @@ def steps() -> tuple[StepPlan, ...]:
         StepPlan("create build", (unit("freeze.create", freeze.Create()),)),
         StepPlan("copy", (unit("freeze.copy", freeze.Copy()),)),
         StepPlan("index and verify"),
+        StepPlan("build views", (unit("views.build", views.Build()),)),
         StepPlan("publish", (unit("freeze.publish", freeze.Publish()),)),
     )
 

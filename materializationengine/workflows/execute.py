@@ -17,6 +17,7 @@ from ..kernel.columns import Connection, DriverError, brief, sqlstate
 from ..storage import janitor, ledger, version_publishing
 from ..storage.ledger import ClaimedUnit, Message
 from .actions import perform
+from .notices import tell_failures
 
 log = structlog.get_logger(__name__)
 
@@ -37,7 +38,7 @@ def run_unit(services: Services, database: str, unit_id: int, owner: str) -> lis
             if unit is None:
                 return []
             _do(services, connection, unit)
-            return ledger.due(connection, database, resend=settings.resend)
+            return ledger.due(connection, database, resend=settings.resend, window=settings.run_window)
     except StaleUnit:
         log.warning("unit was taken over", unit=unit_id)
     # The boundary: whatever a step raises, a bug included, must end up in the ledger as the reason why the
@@ -77,6 +78,7 @@ def _give_up_or_retry(services: Services, database: str, unit: ClaimedUnit, erro
             version_publishing.fail_version(connection, stack, unit.version, unit.run_id, message)
         connection.commit()
     janitor.clean(services.cluster, database)
+    tell_failures(services, database)
 
 
 def _may_pass(error: Exception) -> bool:

@@ -31,6 +31,9 @@ class RunRequest:
     """A run as a door asks for it.
 
     `as_of` is the moment that a version is true of; without one it is now less the margin of the settings.
+    `annotation_ids` narrows an ingest or a look-up of supervoxels to these rows of its table.
+    `base_version`, `mends`, `phases` and `threads` (one number for each phase) belong to an incremental run.
+    `keep` newest versions of a datastack survive a retirement (default: the settings').
     """
 
     kind: RunKind
@@ -41,5 +44,12 @@ class RunRequest:
     expires_in_days: int | None = None
     split: bool = False
     everything: bool = False
+    annotation_ids: Sequence[int] | None = None
+    bad_roots: Sequence[int] = ()
+    keep: int | None = None
     seconds: Sequence[float] = field(default=(0.1, 0.1, 0.1))
     requested_by: str = "0"
+    base_version: int | None = None
+    mends: int | None = None
+    phases: Sequence[int] | None = None
+    threads: Sequence[int] | None = None

@@ -5,11 +5,11 @@ from __future__ import annotations
 import structlog
 
 from ..bootstrap import Services
-from ..domain.errors import StorageUnavailable
+from ..domain.errors import ConfigurationError, StorageUnavailable
 from ..kernel.columns import Connection, DriverError
 from ..storage import janitor, ledger
 from ..storage.ledger import Message
-from ..storage.live_database import live_databases
+from ..storage.live_database import ensure, live_databases
 
 log = structlog.get_logger(__name__)
 
@@ -30,16 +30,19 @@ class Rounds:
         for database in live_databases(self._services.cluster):
             try:
                 found += self._sweep(database, resend)
-            except (DriverError, StorageUnavailable) as error:
+            except (DriverError, StorageUnavailable, ConfigurationError) as error:
                 log.warning("sweep of a database failed", database=database, error=str(error))
                 self._forget(database)
         return found
 
     def _sweep(self, database: str, resend: float) -> list[Message]:
         if database not in self._connections:
+            # After an upgrade the first worker finds databases of the former layout.
+            ensure(self._services.cluster, database)
             self._connections[database] = self._services.cluster.connect(database, "sweep")
         connection = self._connections[database]
-        found = ledger.sweep(connection, database, resend=resend)
+        window = self._services.settings.run_window
+        found = ledger.sweep(connection, database, resend=resend, window=window)
         if janitor.has_work(connection):
             janitor.clean(self._services.cluster, database)
         return found

@@ -182,3 +182,20 @@ def test_disabled():
     assert everybody.user(None) == everybody.require("x", "edit", "datastack", "any")
     assert (everybody.user(None).id, everybody.user(None).admin) == (0, True)
     assert everybody.require_admin(None) == everybody.require_dataset_admin(None, "datastack", "any")
+
+
+def test_groups_of_somebody_else_are_asked_once(serve):
+    asked = []
+
+    def answering(request: Request) -> Answer:
+        asked.append((request.path, request.headers.get("authorization")))
+        known = request.path == "/auth/api/v1/user/1/permissions"
+        return Answer.of({"id": 1, "groups": ["lab", "all"]}) if known else Answer.of({"message": "no"}, 404)
+
+    service = AuthService(serve(answering).url, "ours")
+    assert [service.groups_of("1", "bot") for _ in range(2)] == [frozenset({"lab", "all"})] * 2
+    assert service.groups_of("9", "bot") == service.groups_of("9/../1", "bot") == frozenset()
+    assert asked == [
+        ("/auth/api/v1/user/1/permissions", "Bearer ours"),
+        ("/auth/api/v1/user/9/permissions", "Bearer ours"),
+    ]

@@ -92,7 +92,7 @@ def test_the_second_table_of_a_split_version_is_read_only_where_it_is_needed() -
 def test_ids_of_a_split_table_that_never_had_any_are_unknown() -> None:
     body = {"select_columns": ["pt_root_id"], "filter_equal_dict": {"tags": {"pt_root_id": 5}}}
     text = statement(simple_question("tags", body), NO_IDS)
-    assert 'NULL::bigint AS "pt_root_id"' in text and "NULL::bigint = '5'::bigint" in text
+    assert 'NULL::bigint::bigint AS "pt_root_id"' in text and "NULL::bigint = '5'::bigint" in text
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, ClassVar
@@ -174,8 +175,8 @@ Drive = Callable[..., Any]
 
 
 @pytest.fixture(scope="session")
-def drive(base_url: str, tmp_path_factory: pytest.TempPathFactory) -> Drive:
-    """Run a driver script with the real client; what it prints as JSON comes back."""
+def client_home(tmp_path_factory: pytest.TempPathFactory) -> Drive:
+    """Run a driver script with the real client against some server; what it prints as JSON comes back."""
     python = ROOT / ".venv-caveclient/bin/python"
     if not python.exists():
         if os.environ.get("CI") == "true":
@@ -184,17 +185,22 @@ def drive(base_url: str, tmp_path_factory: pytest.TempPathFactory) -> Drive:
     home = tmp_path_factory.mktemp("home")
 
     def run(script: str, **arguments: Any) -> Any:
-        asked = json.dumps({"server": base_url, "datastack": frozen.DATASTACK, **arguments})
-        environment = {"PATH": os.environ["PATH"], "HOME": str(home)}
         done = subprocess.run(
             [str(python), str(DRIVERS / script)],
-            input=asked,
+            input=json.dumps(arguments),
             capture_output=True,
             text=True,
-            env=environment,
+            env={"PATH": os.environ["PATH"], "HOME": str(home)},
             timeout=120,
         )
         assert done.returncode == 0, done.stderr
-        return json.loads(done.stdout)
+        # The client says on its standard output what it warns of; the answer is the last line.
+        return json.loads(done.stdout.splitlines()[-1])
 
     return run
+
+
+@pytest.fixture(scope="session")
+def drive(base_url: str, client_home: Drive) -> Drive:
+    """The same before the test datastack."""
+    return partial(client_home, server=base_url, datastack=frozen.DATASTACK)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -14,17 +15,21 @@ from materializationengine.domain.errors import NotAllowed, NotLoggedIn
 from materializationengine.gateways.auth import User
 from materializationengine.web.app import create_app
 from materializationengine.web.parts import parts
+from materializationengine.web.slots import Slots
 
 from . import frozen
 
 STACK = f"/materialize/api/v3/datastack/{frozen.DATASTACK}"
+PUBLIC = f"/materialize/api/v3/datastack/{frozen.PUBLIC}"
 TABLE = f"/annotation/api/v2/aligned_volume/{frozen.VOLUME}/table"
 PEOPLE = {
     "reader": User(1, permissions={"dataset": frozenset({"view"})}),
     "writer": User(2, permissions={"dataset": frozenset({"view", "edit"})}),
-    "owner": User(3, permissions={"dataset": frozenset({"view", "edit"})}),
+    "owner": User(3, groups=frozenset({"lab", "all"}), permissions={"dataset": frozenset({"view", "edit"})}),
     "admin": User(4, admin=True, permissions={"dataset": frozenset({"view", "edit"})}),
     "stranger": User(5),
+    "colleague": User(6, groups=frozenset({"lab"}), permissions={"dataset": frozenset({"view", "edit"})}),
+    "anybody": User(7, groups=frozenset({"all"}), permissions={"dataset": frozenset({"view", "edit"})}),
 }
 pytestmark = pytest.mark.usefixtures("rows")
 
@@ -55,10 +60,13 @@ class FourPeople:
             raise NotAllowed("no", error="missing_admin")
         return user
 
+    def groups_of(self, user: str, token: str | None) -> frozenset[str]:
+        return next((one.groups for one in PEOPLE.values() if str(one.id) == user), frozenset())
+
 
 @pytest.fixture(scope="module")
 def guarded(settings: Settings) -> Iterator[Flask]:
-    app = create_app(settings)
+    app = create_app(replace(settings, excluded_groups="all, everybody"))
     parts(app).auth = FourPeople()
     yield app
     parts(app).close()
@@ -89,6 +97,11 @@ VIEW = [
     ("POST", f"{STACK}/version/1/table/nuclei/query", {}),
     ("POST", f"{STACK}/version/1/query", {"tables": [["nuclei", "id"]]}),
     ("GET", TABLE, None),
+    ("GET", f"{STACK}/version/1/views", None),
+    ("GET", f"{STACK}/version/1/views/schemas", None),
+    ("GET", f"{STACK}/version/1/table/nuclei/schema", None),
+    ("GET", f"{PUBLIC}/table/cell_types/unique_string_values", None),
+    ("POST", f"{PUBLIC}/query", {"table": "nuclei", "timestamp": "2030-01-01"}),
 ]
 ADMIN = [
     "/materialize/api/v2/celery/test/1",
@@ -97,7 +110,11 @@ ADMIN = [
         for word in ("ingest_annotations", "update_roots", "create_frozen", "complete_workflow")
     ),
     f"/materialize/api/v2/bulk_upload/upload/{frozen.DATASTACK}/t/{frozen.PCG}/d",
+    "/materialize/api/v3/runs/pause",
+    "/materialize/api/v3/runs/unpause",
+    *(f"/materialize/api/v3/runs/000000000000/{deed}" for deed in ("cancel", "retry", "resume")),
 ]
+VIRTUAL = f"/materialize/api/v2/materialize/run/create_virtual/datastack/{frozen.DATASTACK}"
 
 
 @pytest.mark.parametrize("path", OPEN)
@@ -114,6 +131,12 @@ def test_what_takes_the_permission_to_view(guarded: Flask, method: str, path: st
 @pytest.mark.parametrize("path", ADMIN)
 def test_what_takes_an_administrator(guarded: Flask, path: str) -> None:
     assert [status(guarded, who, "POST", path, {}) for who in (None, "stranger", "writer")] == [401, 403, 403]
+
+
+def test_a_virtual_version_takes_an_administrator_of_the_dataset(guarded: Flask) -> None:
+    body = {"target_version": 99, "tables_to_include": ["nuclei"], "virtual_version_name": "shared"}
+    asked = [status(guarded, who, "POST", VIRTUAL, body) for who in (None, "stranger", "writer", "admin")]
+    assert asked == [401, 403, 403, 404]
 
 
 def test_runs_show_only_what_one_may_view(guarded: Flask) -> None:
@@ -142,6 +165,39 @@ def test_tables_belong_to_their_owners(guarded: Flask) -> None:
         status(guarded, who, "GET", f"{asked}?annotation_ids=1") for who in ("owner", "reader", "writer", "admin")
     ] == [200, 401, 401, 200]
     assert [status(guarded, who, "DELETE", f"{TABLE}/owned") for who in ("writer", "owner")] == [401, 200]
+
+
+def test_a_table_of_a_group_is_open_to_who_shares_one(guarded: Flask) -> None:
+    words = {"description": "d", "voxel_resolution_x": 1, "voxel_resolution_y": 1, "voxel_resolution_z": 1}
+    shared = {**words, "read_permission": "GROUP", "write_permission": "GROUP"}
+    body = {"schema_type": "pt_bool_valid", "table_name": "shared", "metadata": shared}
+    assert status(guarded, "owner", "POST", TABLE, body) == 200
+    row = {"annotations": [{"pt": {"position": [1, 2, 3]}, "tag": True, "valid_id": 1}]}
+    asked = f"{TABLE}/shared/annotations"
+    people = ("colleague", "anybody", "writer", "admin", "colleague")
+    assert [status(guarded, who, "POST", asked, row) for who in people] == [200, 401, 401, 200, 200]
+    people = ("colleague", "anybody", "reader", "owner")
+    assert [status(guarded, who, "GET", f"{asked}?annotation_ids=1") for who in people] == [200, 401, 401, 200]
+    assert [status(guarded, who, "DELETE", f"{TABLE}/shared") for who in ("colleague", "owner")] == [401, 200]
+
+
+def test_a_user_may_have_so_many_queries_running(guarded: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parts(guarded), "slots", Slots(1))
+    path, client = f"{STACK}/version/1/table/synapses/query", guarded.test_client()
+
+    def asked(who: str) -> Any:
+        return client.post(path, json={}, headers={"Authorization": f"Bearer {who}"})
+
+    running = asked("reader")
+    refused = asked("reader")
+    assert (refused.status_code, refused.headers["Retry-After"]) == (429, "1")
+    other = asked("writer")
+    assert other.status_code == 200 and other.data
+    running.close()
+    again = asked("reader")
+    assert again.status_code == 200 and again.data
+    assert status(guarded, "reader", "POST", path, {"limit": "x"}) == 400
+    assert asked("reader").data
 
 
 @pytest.fixture

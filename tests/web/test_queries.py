@@ -278,3 +278,41 @@ def test_a_public_datastack_reads_its_parent_s_rows(client: FlaskClient, rows: f
     path = f"/materialize/api/v3/datastack/{frozen.PUBLIC}/version/5/table/%s/query"
     assert read(client.post(path % "nuclei", json={})).num_rows == len(rows["nuclei"])
     assert client.post(path % "synapses", json={}).status_code == 404
+
+
+LIVE = "/materialize/api/v3/datastack/{}/query"
+
+
+@pytest.mark.usefixtures("rows")
+def test_a_public_datastack_shows_its_version_whatever_moment_is_asked(client: FlaskClient) -> None:
+    def asked(table: str, moment: str) -> Any:
+        return client.post(LIVE.format(frozen.PUBLIC), json={"table": table, "timestamp": moment})
+
+    answer = asked("nuclei", "2030-01-01")
+    assert answer.headers["X-Effective-Timestamp"] == frozen.MOMENT.isoformat()
+    assert read(answer).num_rows == 200
+    hidden = asked("synapses", "2030-01-01")
+    assert hidden.status_code == 404 and "synapses" not in hidden.json["message"].partition("; there are")[2]
+    assert asked("nuclei", "2020-01-01").status_code == 410
+    texts = client.get(f"/materialize/api/v3/datastack/{frozen.PUBLIC}/table/cell_types/unique_string_values")
+    assert set(texts.json["cell_type"]) == {"a", "b", "it's", "c\\d", None}
+    shut = client.get(f"/materialize/api/v3/datastack/{frozen.PUBLIC}/table/synapses/unique_string_values")
+    assert shut.status_code == 404
+
+
+@pytest.mark.usefixtures("rows")
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({"table": "synapses"}, "timestamp"),
+        ({"table": "synapses", "timestamp": 5}, "timestamp"),
+        ({"table": "synapses", "timestamp": "NaN"}, "timestamp"),
+        ({"table": "synapses", "timestamp": "2026-01-01", "joins": []}, "joins"),
+        ({"table": "a", "timestamp": "2026-01-01", "join_tables": [["a", "x", "b"]]}, "join_tables.0"),
+        ({"table": "a", "timestamp": "2026-01-01", "join_tables": [["b", "x", "c", "y"]]}, "join_tables"),
+        ({"table": "a", "timestamp": "2026-01-01", "join_tables": [["a", "x", "a", "y"]]}, "join_tables"),
+    ],
+)
+def test_a_moment_badly_asked_is_refused(client: FlaskClient, body: dict[str, Any], field: str) -> None:
+    answer = client.post(LIVE.format(frozen.DATASTACK), json=body)
+    assert answer.status_code == 400 and answer.json["details"]["field"] == field, answer.text

@@ -57,9 +57,51 @@ UPLOAD = {"schema": "synapse", "mapping": {"ids": "id", "sv": ["a", "b"]}}
             RunRequest(RunKind.UPDATE_ROOTS, DS, everything=True),
         ),
         (
+            f"{RUN}/update_database/datastack/{DS}?lookup_all_root_ids=true",
+            None,
+            RunRequest(RunKind.UPDATE_DATABASE, DS, everything=True),
+        ),
+        (
+            f"{RUN}/lookup_svid/datastack/{DS}/nuclei",
+            {"annotation_ids": [1, 2**62 + 1]},
+            RunRequest(RunKind.LOOKUP_SVID, DS, table="nuclei", annotation_ids=[1, 2**62 + 1]),
+        ),
+        (f"{RUN}/lookup_svid/datastack/{DS}/nuclei", {}, RunRequest(RunKind.LOOKUP_SVID, DS, table="nuclei")),
+        (
+            f"{V3}/materialize/run/lookup_root_ids/datastack/{DS}",
+            None,
+            RunRequest(RunKind.DENSE_MISSING_ROOTS, DS),
+        ),
+        (f"{RUN}/lookup_root_ids/datastack/{DS}", None, RunRequest(RunKind.DENSE_MISSING_ROOTS, DS)),
+        (
+            f"{RUN}/sparse_lookup_root_ids/datastack/{DS}/table/nuclei",
+            None,
+            RunRequest(RunKind.SPARSE_MISSING_ROOTS, DS, table="nuclei"),
+        ),
+        (
+            f"{RUN}/remove_bad_root_ids/datastack/{DS}/table/nuclei",
+            {"bad_roots": [2**62 + 1]},
+            RunRequest(RunKind.REMOVE_BAD_ROOTS, DS, table="nuclei", bad_roots=(2**62 + 1,)),
+        ),
+        (
+            f"{V3}/runs",
+            {"kind": "ingest", "datastack": DS, "table": "nuclei", "annotation_ids": [3]},
+            RunRequest(RunKind.INGEST, DS, table="nuclei", annotation_ids=[3]),
+        ),
+        (
             f"{RUN}/create_frozen/datastack/{DS}?days_to_expire=3&merge_tables=False",
             None,
             RunRequest(RunKind.FREEZE, DS, expires_in_days=3, split=True),
+        ),
+        (
+            f"{RUN}/incremental/datastack/{DS}/version/4?days_to_expire=3",
+            None,
+            RunRequest(RunKind.INCREMENTAL, DS, expires_in_days=3, base_version=4),
+        ),
+        (
+            f"{V3}/runs",
+            {"kind": "incremental", "datastack": DS, "base_version": 4, "mends": 5, "phases": [3]},
+            RunRequest(RunKind.INCREMENTAL, DS, base_version=4, mends=5, phases=[3]),
         ),
         (
             f"{RUN}/complete_workflow/datastack/{DS}",
@@ -138,6 +180,11 @@ def test_what_each_door_asks_for(
             "upload.path",
         ),
         (f"{V2}/celery/test/0", None, 400, "iterations"),
+        (f"{RUN}/lookup_svid/datastack/{DS}/nosuch", {"annotation_ids": [1]}, 404, "table_name"),
+        (f"{RUN}/lookup_svid/datastack/{DS}/nuclei", {"annotation_ids": [1.0]}, 400, "annotation_ids.0"),
+        (f"{RUN}/lookup_svid/datastack/{DS}/nuclei", {"annotation_ids": [2**63]}, 400, "annotation_ids.0"),
+        (f"{RUN}/remove_bad_root_ids/datastack/{DS}/table/nuclei", {}, 400, "bad_roots"),
+        (f"{RUN}/remove_bad_root_ids/datastack/{DS}/table/nuclei", {"bad_roots": []}, 400, "bad_roots"),
         (f"{RUN}/create_frozen/datastack/{DS}?days_to_expire=x", None, 400, "days_to_expire"),
         (f"{RUN}/ingest_annotations/datastack/{DS}/nosuch", None, 404, "table_name"),
         (

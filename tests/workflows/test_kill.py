@@ -64,6 +64,8 @@ def requests(world: Path, datastack: str) -> Iterator[RunRequest]:
     yield RunRequest(RunKind.UPDATE_ROOTS, datastack, as_of=day(30))
     yield RunRequest(RunKind.FREEZE, datastack, as_of=day(30))
     yield RunRequest(RunKind.COMPLETE, datastack, as_of=day(60))
+    yield RunRequest(RunKind.INCREMENTAL, datastack, as_of=day(61), base_version=1)
+    yield RunRequest(RunKind.INCREMENTAL, datastack, base_version=1, mends=2)
 
 
 def play(engine: Engine, environ: dict[str, str], world: Path, datastack: str, seconds: float) -> list[RunRecord]:
@@ -85,7 +87,8 @@ def expected(engine: Engine, world: Path, datastack: str) -> list[pa.Table]:
 
 
 def _fields(request: RunRequest) -> dict[str, object]:
-    return {"kind": request.kind, "datastack": request.datastack, "as_of": request.as_of, "upload": request.upload}
+    names = ("kind", "datastack", "as_of", "upload", "base_version", "mends")
+    return {name: getattr(request, name) for name in names}
 
 
 @pytest.mark.parametrize("point", ["claimed", "worked", "committed"])

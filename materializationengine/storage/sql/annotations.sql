@@ -37,12 +37,12 @@ WHERE $2::bigint > coalesce(pg_sequence_last_value(pg_get_serial_sequence($1, 'i
 
 -- states --
 -- What became of the rows asked for; a row that is not there is not in the answer.
-SELECT id, superceded_id, deleted IS NOT NULL OR valid IS FALSE FROM {table}
+SELECT id, superceded_id, deleted IS NOT NULL{or_invalid} FROM {table}
 WHERE id = ANY ($1::bigint[]) {lock}
 
 -- delete_rows --
-UPDATE {table} SET deleted = $2::timestamp, valid = false
-WHERE id = ANY ($1::bigint[]) AND deleted IS NULL AND valid IS NOT FALSE
+UPDATE {table} SET deleted = $2::timestamp{invalidate}
+WHERE id = ANY ($1::bigint[]) AND deleted IS NULL{and_valid}
 
 -- create_changes --
 CREATE TEMPORARY TABLE changes ({definitions}) ON COMMIT DROP
@@ -52,11 +52,11 @@ INSERT INTO {table} ({names}) SELECT {expressions} FROM {table} a JOIN pg_temp.c
 ORDER BY c.new_id
 
 -- close_predecessors --
-UPDATE {table} a SET deleted = $1::timestamp, valid = false, superceded_id = c.new_id
+UPDATE {table} a SET deleted = $1::timestamp{invalidate}, superceded_id = c.new_id
 FROM pg_temp.changes c WHERE c.old_id = a.id
 
 -- rows --
 SELECT {columns} FROM {table} a WHERE id = ANY ($1::bigint[])
 
 -- count_rows --
-SELECT count(*) FROM {table} WHERE deleted IS NULL AND valid IS NOT FALSE
+SELECT count(*) FROM {table} WHERE deleted IS NULL{and_valid}

@@ -28,6 +28,7 @@ SET status = 'RUNNING', attempt = attempt + 1, owner = $2, started = clock_times
     lease_until = clock_timestamp() + make_interval(secs => $3::float8)
 FROM matengine.run r
 WHERE u.id = $1::bigint AND u.status IN ('READY', 'RUNNING') AND r.id = u.run_id AND r.status = 'RUNNING'
+  AND NOT EXISTS (SELECT 1 FROM matengine.pause p WHERE p.scope IN ('*', r.datastack))
 RETURNING u.id, u.run_id, u.position, u.action, u.args::text AS args, u.attempt, u.label,
           r.plan::text AS plan, r.token, r.version
 
@@ -76,8 +77,15 @@ WHERE id = $1 AND status = 'RUNNING'
 RETURNING version
 
 -- cancel_units --
+-- A unit at work holds its row until its deed is done; it is not waited for, and cannot finish.
 UPDATE matengine.unit SET status = 'CANCELLED', finished = clock_timestamp()
-WHERE run_id = $1 AND status IN ('WAITING', 'READY', 'RUNNING')
+WHERE id IN (SELECT id FROM matengine.unit
+             WHERE run_id = $1 AND status IN ('WAITING', 'READY', 'RUNNING') FOR UPDATE SKIP LOCKED)
+
+-- cancel_left --
+-- What was at work when its run ended, and is not any more.
+UPDATE matengine.unit u SET status = 'CANCELLED', finished = clock_timestamp()
+FROM matengine.run r WHERE r.id = u.run_id AND r.status <> 'RUNNING' AND u.status = 'READY'
 
 -- held_units --
 -- Advisory locks on units that a living backend of this database holds now.
@@ -101,16 +109,25 @@ WHERE l.locktype = 'advisory' AND l.objsubid = 1 AND d.datname = current_databas
   AND ((l.classid::bigint << 32) | l.objid::bigint) = $1::bigint
 
 -- units_to_send --
--- Each sending doubles the wait before the next, so a long queue is not filled with repetitions.
+-- Each sending doubles the wait before the next, so a long queue is not filled with repetitions. Of one run at most
+-- $2 units are on the way or at work, so that a long run leaves room for what comes after it.
+WITH open AS (
+  SELECT u.id, u.run_id, u.status = 'RUNNING' OR u.sends > 0 AS sent, u.send_after <= clock_timestamp() AS due
+  FROM matengine.unit u JOIN matengine.run r ON r.id = u.run_id
+  WHERE r.status = 'RUNNING' AND u.status IN ('READY', 'RUNNING')
+    AND NOT EXISTS (SELECT 1 FROM matengine.pause p WHERE p.scope IN ('*', r.datastack))),
+placed AS (
+  SELECT id, due, sent, row_number() OVER (PARTITION BY run_id ORDER BY NOT sent, id) AS place FROM open)
 UPDATE matengine.unit u
 SET sends = sends + 1, send_after = clock_timestamp() + make_interval(secs => $1::float8 * power(2, least(sends, 10)))
-FROM matengine.run r
-WHERE r.id = u.run_id AND r.status = 'RUNNING' AND u.status = 'READY' AND u.send_after <= clock_timestamp()
+FROM placed p
+WHERE p.id = u.id AND p.due AND (p.sent OR p.place <= $2::int)
+  AND u.status = 'READY' AND u.send_after <= clock_timestamp()
 RETURNING u.id, u.action
 
 -- runs --
 SELECT r.id, r.kind, r.datastack, r.as_of, r.status, r.version, r.position, r.error, r.requested_by, r.created,
-       r.finished, r.plan::text AS plan
+       r.finished, r.plan::text AS plan, r.estimate::text AS estimate, r.report::text AS report
 FROM matengine.run r
 WHERE ($1::text IS NULL OR r.id = $1) AND ($2::text IS NULL OR r.datastack = $2)
 ORDER BY r.created DESC LIMIT $3::bigint
@@ -127,4 +144,5 @@ SELECT position, action, label, status, attempt, report::text AS report, error F
 WHERE run_id = $1 ORDER BY id
 
 -- over_runs --
-SELECT id FROM matengine.run WHERE id = ANY ($1) AND status <> 'RUNNING'
+-- Locked until what they left is dropped: a run that is resumed waits for that.
+SELECT id FROM matengine.run WHERE id = ANY ($1) AND status <> 'RUNNING' FOR SHARE

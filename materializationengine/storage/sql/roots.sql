@@ -6,6 +6,16 @@ CREATE TABLE IF NOT EXISTS {expired} (root bigint PRIMARY KEY)
 -- create_looked_up --
 CREATE TABLE IF NOT EXISTS {looked_up} (supervoxel bigint PRIMARY KEY, root bigint, asked boolean NOT NULL DEFAULT false)
 
+-- create_born --
+-- When a root came to be, as the graph says: it holds its supervoxels from that moment until an edit replaces it.
+CREATE TABLE IF NOT EXISTS {born} (root bigint PRIMARY KEY, born timestamp NOT NULL)
+
+-- undated --
+SELECT root FROM pg_temp.asked_roots a WHERE NOT EXISTS (SELECT 1 FROM {born} b WHERE b.root = a.root) ORDER BY root
+
+-- fill_born --
+INSERT INTO {born} (root, born) SELECT root, born FROM pg_temp.dated ON CONFLICT DO NOTHING
+
 -- stage_supervoxels --
 -- Supervoxels whose root has expired or is owed; one scan, or the root's index where few roots expired.
 INSERT INTO {looked_up} (supervoxel)
@@ -39,19 +49,24 @@ CREATE TEMPORARY TABLE patch ON COMMIT DROP AS
 SELECT s.id, {patched} FROM {segmentation} s {joins} WHERE {changed}
 
 -- note_replaced --
--- The root that is replaced was last seen true at the table's mark before this run.
+-- The root that is replaced was last seen true at the table's mark before this run, and held since it came to be.
+-- An edit that became visible late shows by a new root that is older than that mark: what was seen since was wrong.
 INSERT INTO matengine.root_history AS h (pcg_table, supervoxel, root, first_seen, last_seen)
-SELECT DISTINCT $1, s.{supervoxel}, s.{root}, $2::timestamp, $2::timestamp
+SELECT DISTINCT $1, s.{supervoxel}, s.{root}, least(b.born, $2::timestamp),
+       least($2::timestamp, next.born - interval '1 microsecond')
 FROM {segmentation} s JOIN pg_temp.patch p ON p.id = s.id
+LEFT JOIN {born} b ON b.root = s.{root} LEFT JOIN {born} next ON next.root = p.{root}
 WHERE s.{root} IS NOT NULL AND p.{root} IS DISTINCT FROM s.{root} AND s.{supervoxel} <> 0
 ON CONFLICT (pcg_table, supervoxel, root) DO UPDATE
-SET last_seen = greatest(h.last_seen, excluded.last_seen), first_seen = least(h.first_seen, excluded.first_seen)
+SET first_seen = least(h.first_seen, excluded.first_seen),
+    last_seen = CASE WHEN excluded.last_seen < $2::timestamp THEN least(h.last_seen, excluded.last_seen)
+                     ELSE greatest(h.last_seen, excluded.last_seen) END
 
 -- note_written --
 INSERT INTO matengine.root_history AS h (pcg_table, supervoxel, root, first_seen, last_seen)
-SELECT DISTINCT $1, s.{supervoxel}, p.{root}, $2::timestamp, $2::timestamp
-FROM {segmentation} s JOIN pg_temp.patch p ON p.id = s.id
-WHERE p.{root} IS DISTINCT FROM s.{root} AND s.{supervoxel} <> 0
+SELECT DISTINCT $1, s.{supervoxel}, p.{root}, least(b.born, $2::timestamp), $2::timestamp
+FROM {segmentation} s JOIN pg_temp.patch p ON p.id = s.id LEFT JOIN {born} b ON b.root = p.{root}
+WHERE p.{root} IS NOT NULL AND p.{root} IS DISTINCT FROM s.{root} AND s.{supervoxel} <> 0
 ON CONFLICT (pcg_table, supervoxel, root) DO UPDATE
 SET last_seen = greatest(h.last_seen, excluded.last_seen), first_seen = least(h.first_seen, excluded.first_seen)
 

@@ -21,6 +21,7 @@ class _Form:
     type: pa.DataType
     pandas: str
     numpy: str
+    metadata: dict[str, str] | None = None
 
 
 _FORMS = {
@@ -30,6 +31,7 @@ _FORMS = {
     OutputKind.FLOAT64: _Form(pa.float64(), "float64", "Float64"),
     OutputKind.BOOLEAN: _Form(pa.bool_(), "bool", "boolean"),
     OutputKind.TEXT: _Form(pa.string(), "unicode", "string"),
+    OutputKind.MOMENT: _Form(pa.timestamp("ns", "UTC"), "datetimetz", "datetime64[ns]", {"timezone": "UTC"}),
 }
 _COUNT = pa.schema([pa.field("count", pa.int64())])
 
@@ -50,7 +52,7 @@ def _column(name: str, form: _Form) -> dict[str, object]:
         "field_name": name,
         "pandas_type": form.pandas,
         "numpy_type": form.numpy,
-        "metadata": None,
+        "metadata": form.metadata,
     }
 
 
@@ -62,32 +64,46 @@ def compression(accept_encoding: str) -> str | None:
 
 def encode(schema: pa.Schema, batches: Iterable[pa.RecordBatch], codec: str | None) -> Iterator[bytes]:
     """The bytes of an Arrow IPC stream, as soon as each batch is there."""
-    drain = _Drain()
+    drain = Drain()
     options = pa.ipc.IpcWriteOptions(compression=codec)
     with pa.ipc.new_stream(drain, schema, options=options) as writer:
         yield from drain.taken()
         for batch in batches:
-            writer.write_batch(pa.RecordBatch.from_arrays(batch.cast(_bare(schema)).columns, schema=schema))
+            writer.write_batch(typed(schema, batch))
             yield from drain.taken()
     yield from drain.taken()
+
+
+def typed(schema: pa.Schema, batch: pa.RecordBatch) -> pa.RecordBatch:
+    """A batch in the types and under the names of the answer."""
+    return pa.RecordBatch.from_arrays(batch.cast(_bare(schema)).columns, schema=schema)
 
 
 def _bare(schema: pa.Schema) -> pa.Schema:
     return schema.remove_metadata()
 
 
-class _Drain:
+class Drain:
     """A file that only holds what was written since it was emptied."""
 
     closed = False
 
     def __init__(self) -> None:
         self._parts: list[bytes] = []
+        self._written = 0
 
     def write(self, data: object) -> int:
         part = bytes(data)  # type: ignore[call-overload]
         self._parts.append(part)
+        self._written += len(part)
         return len(part)
+
+    def tell(self) -> int:
+        """Bytes since the beginning, taken or not: Parquet's footer names places."""
+        return self._written
+
+    def close(self) -> None:
+        """What is still held can be taken."""
 
     def flush(self) -> None:
         """Nothing is held back."""

@@ -13,6 +13,10 @@ ROW_LIMIT = "X-Row-Limit"
 """Rows after which the service's own cap has cut the answer; absent from a whole answer."""
 
 
+NEXT_CURSOR = "X-Next-Cursor"
+"""What to send as `after` for the next page; absent from the last one."""
+
+
 def describe(response: Response, plan: QueryPlan) -> Response:
     """Say what the columns are called and in which units positions are."""
     response.headers["dataframe_resolution"] = resolution(plan.resolution)
@@ -20,7 +24,7 @@ def describe(response: Response, plan: QueryPlan) -> Response:
     # Clients keep this text as it is; it has always been a Python literal. The JSON is for everybody else.
     response.headers["column_names"] = repr(names)
     response.headers["X-Column-Names"] = json.dumps(names)
-    response.headers["Vary"] = "Accept-Encoding"
+    response.headers["Vary"] = "Accept, Accept-Encoding"
     return response
 
 

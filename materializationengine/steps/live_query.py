@@ -1,0 +1,165 @@
+"""Live query: the rows and roots of a moment, from live tables whose roots are of another moment.
+
+Law 1 chooses the rows. The live roots are those of the table's mark (law 2); between it and the moment asked the
+graph tells which roots edits replaced and made. Only supervoxels that hold one of these, or none, are asked anew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ..domain.errors import BadRootIds, MissingLookups
+from ..domain.ports import ChunkedGraph, Ids, RootChanges, RootLookup
+from ..domain.query import Comparison
+from ..domain.query_plan import LiveRoots, QueryPlan
+from ..domain.schemas import Role
+from ..storage import live_rows
+from ..storage.query_from import used, used_points
+from ..storage.read_pool import Reading
+
+_CHOOSING = (Comparison.EQUAL, Comparison.IN)
+_MOST_TOLD = 20
+
+
+@dataclass(frozen=True, slots=True)
+class MomentQuery:
+    """What a query of a moment is handed.
+
+    `margin` is by how much windows of the edit log overlap. Where `allow_gaps` is false rows that wait for their
+    look-up are refused, where `allow_invalid` is false filters by ids that are no roots at the moment.
+    """
+
+    reading: Reading
+    database: str
+    graph: Callable[[], ChunkedGraph]
+    look_ups: live_rows.LookUps
+    at: datetime
+    margin: timedelta
+    allow_gaps: bool = False
+    allow_invalid: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class LivePlan:
+    """A plan that gives the roots of its moment, and what its reader should be told."""
+
+    plan: QueryPlan
+    warnings: tuple[str, ...]
+
+
+def prepare(query: MomentQuery, plan: QueryPlan) -> LivePlan:
+    """The plan with the roots of the moment. Raises MissingLookups, BadRootIds, NeighborDown, StorageUnavailable."""
+    warnings = [*_gaps(query, plan), *_refuse_invalid(query, plan)]
+    sources = []
+    for number, source in enumerate(plan.sources):
+        points = used_points(plan, number)
+        roots = _roots(query, plan, number) if points and source.segmentation else None
+        sources.append(replace(source, roots=roots))
+    return LivePlan(replace(plan, sources=tuple(sources)), tuple(warnings))
+
+
+def _gaps(query: MomentQuery, plan: QueryPlan) -> list[str]:
+    told = []
+    for number, source in enumerate(plan.sources):
+        if not any(column.is_segmentation for column in used(plan, number)):
+            continue
+        missing = query.look_ups.missing(query.reading, query.database, plan, number, query.at)
+        if not missing:
+            continue
+        text = f"{missing} rows of {source.name} wait for the look-up of their supervoxels"
+        if not query.allow_gaps:
+            told_how = "run an ingest of the table, or ask with allow_missing_lookups=true for rows without ids"
+            raise MissingLookups(f"{text}; {told_how}", table=source.name, rows=missing)
+        told.append(f"{text}; their ids are missing from the answer")
+    return told
+
+
+def wanted(plan: QueryPlan, number: int) -> dict[str, tuple[int, ...]]:
+    """For each root column that a filter pins down, the roots that pass; the shortest list where there are more."""
+    found: dict[str, tuple[int, ...]] = {}
+    for predicate in plan.predicates:
+        if predicate.source == number and predicate.column.role is Role.ROOT and predicate.comparison in _CHOOSING:
+            values = predicate.value if isinstance(predicate.value, tuple) else (predicate.value,)
+            roots = tuple(value for value in values if isinstance(value, int))
+            before = found.get(predicate.column.name)
+            found[predicate.column.name] = roots if before is None or len(roots) < len(before) else before
+    return found
+
+
+def _refuse_invalid(query: MomentQuery, plan: QueryPlan) -> list[str]:
+    asked = {root for n in range(len(plan.sources)) for roots in wanted(plan, n).values() for root in roots if root}
+    if not asked:
+        return []
+    roots = np.array(sorted(asked), dtype=np.int64)
+    invalid = [str(root) for root in roots[~query.graph().is_latest(roots, query.at)]]
+    if not invalid:
+        return []
+    more = f" and {len(invalid) - _MOST_TOLD} more" if len(invalid) > _MOST_TOLD else ""
+    text = f"{', '.join(invalid[:_MOST_TOLD])}{more} were no root ids at {query.at.isoformat()}"
+    if not query.allow_invalid:
+        told = f"{text}; ask for their successors, or with allow_invalid_root_ids=true"
+        raise BadRootIds(told, root_ids=[int(root) for root in invalid])
+    return [text]
+
+
+def _roots(query: MomentQuery, plan: QueryPlan, number: int) -> LiveRoots | None:
+    segmentation = plan.sources[number].segmentation or ""
+    mark = live_rows.mark(query.reading, segmentation)
+    chosen = wanted(plan, number)
+    if mark == query.at:
+        return None
+    changes = _changes(query, mark)
+    changed = _gone(changes, forward=mark is not None and mark < query.at)
+    near = {} if changes is None else {column: _near(roots, changes, changed) for column, roots in chosen.items()}
+    points = used_points(plan, number)
+    pairs = live_rows.stale(query.reading, plan, number, query.at, points, changed, near)
+    asked = np.unique(pairs["supervoxel"].to_numpy())
+    found = query.graph().roots(asked, query.at) if len(asked) else _nothing()
+    candidates = {} if mark is None else _candidates(chosen, pairs, asked, found)
+    return LiveRoots(asked, found, candidates)
+
+
+def _changes(query: MomentQuery, mark: datetime | None) -> RootChanges | None:
+    if mark is None:
+        return None
+    first, last = min(mark, query.at), max(mark, query.at)
+    return query.graph().root_changes(first - query.margin, last)
+
+
+def _gone(changes: RootChanges | None, *, forward: bool) -> Ids | None:
+    """The live roots that may not be roots at the moment: replaced on the way there, or not yet made."""
+    if changes is None:
+        return None
+    return changes.replaced if forward else changes.made
+
+
+def _near(roots: tuple[int, ...], changes: RootChanges, changed: Ids | None) -> tuple[int, ...]:
+    """The live roots that rows may have whose root at the moment is among `roots`.
+
+    A root that no edit between touched is its own; rows of any other root hold one that is gone.
+    """
+    touched = np.isin(np.array(roots, dtype=np.int64), np.concatenate([changes.replaced, changes.made])).any()
+    return (*roots, *changed.tolist()) if touched and changed is not None else roots
+
+
+def _candidates(
+    chosen: Mapping[str, tuple[int, ...]], pairs: pa.Table, asked: Ids, found: RootLookup
+) -> dict[str, tuple[int, ...]]:
+    """Bounds for the live roots of filtered columns; none where a row without a live root passes the filter."""
+    bounds = {}
+    then = found.roots[np.searchsorted(asked, pairs["supervoxel"].to_numpy())]
+    for column, roots in chosen.items():
+        passing = pairs["root"].filter(pa.array(np.isin(then, np.array(roots, dtype=np.int64))))
+        if not passing.null_count:
+            bounds[column] = tuple(sorted({*roots, *pc.unique(passing).to_pylist()}))
+    return bounds
+
+
+def _nothing() -> RootLookup:
+    return RootLookup(np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.bool_))

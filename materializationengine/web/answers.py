@@ -1,0 +1,178 @@
+"""From a resolved question to a streamed answer, whatever it was asked of: a frozen version or a moment."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+import pyarrow as pa
+from flask import Response, request
+
+from ..domain.errors import BadRequest, NotOffered
+from ..domain.query import Question
+from ..domain.query_order import fingerprint, with_cursor, write_cursor
+from ..domain.query_plan import OutputKind, QueryPlan
+from ..storage import query_sql
+from ..storage.read_pool import Reading
+from .auth import user
+from .encoders import arrow, formats
+from .encoders.headers import NEXT_CURSOR, cap, describe
+from .parts import parts
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A question on its way: its plan, where and of which moment it is asked, and what share of the first table.
+
+    `about` tells apart what is asked; a cursor fits only the question and thing that it was made for.
+    """
+
+    question: Question
+    plan: QueryPlan
+    database: str
+    moment: datetime
+    about: str
+    percent: float | None = None
+
+
+class Flow(Iterator[pa.RecordBatch]):
+    """Batches and the transaction they come from, which ends with them or with the client, whichever goes first."""
+
+    def __init__(self, batches: Generator[pa.RecordBatch]) -> None:
+        self._batches, self._held = batches, ExitStack()
+        # The first one is fetched now, while an error can still be told.
+        self._first = next(batches, None)
+
+    def holding(self, held: ExitStack) -> Flow:
+        """The same, which now owns its transaction."""
+        self._held = held
+        return self
+
+    def __next__(self) -> pa.RecordBatch:
+        if (first := self._first) is not None:
+            self._first = None
+            return first
+        try:
+            return next(self._batches)
+        except StopIteration:
+            self._held.close()
+            raise
+
+    def close(self) -> None:
+        """End a statement that is still running: its connection is closed rather than read to the end."""
+        self._first = None
+        self._batches.close()
+        held = self._held.pop_all()
+        with suppress(GeneratorExit):
+            held.__exit__(GeneratorExit, GeneratorExit(), None)
+
+
+class _Body(Iterator[bytes]):
+    """Encoded bytes; closing them ends the flow, even where not a byte was asked for."""
+
+    def __init__(self, parts: Iterator[bytes], flow: Flow) -> None:
+        self._parts, self._flow = parts, flow
+
+    def __next__(self) -> bytes:
+        return next(self._parts)
+
+    def close(self) -> None:
+        """As the server calls it when the answer is sent or the client gone."""
+        self._flow.close()
+
+
+def media_type(options: Mapping[str, Any]) -> str:
+    """The media type to answer with. Raises NotOffered."""
+    if not options["return_pyarrow"]:
+        return formats.JSON
+    found = formats.chosen(request.accept_mimetypes)
+    if found is None:
+        raise NotOffered(f"Accept: there are {', '.join(formats.OFFERED)} and */*", field="Accept")
+    return found
+
+
+def answer(
+    asked: Asked, options: Mapping[str, Any], prepare: Callable[[Reading, QueryPlan], QueryPlan] | None = None
+) -> Response:
+    """The rows asked for, streamed. `prepare` may finish the plan within the transaction that reads them.
+
+    Raises BadQuery, QueryTimeout, TooManyQueries, StorageUnavailable, and what `prepare` raises.
+    """
+    kind = media_type(options)
+    mark = fingerprint(asked.question, asked.about)
+    plan = with_cursor(asked.plan, asked.question.after, mark)
+    in_order = query_sql.single_scan(plan)
+    with ExitStack() as stack:
+        stack.callback(parts().slots.take(user().id).close)
+        reading = stack.enter_context(parts().pool.reading(asked.database, in_order=in_order))
+        if prepare is not None:
+            plan = prepare(reading, plan)
+        if formats.is_text(kind):
+            plan = _exact(plan)
+        page = _page(reading, asked, plan, mark)
+        statement = query_sql.select(page.plan, asked.moment, percent=asked.percent)
+        flow = Flow(reading.batches(statement)).holding(stack.pop_all())
+    response = _stream(kind, page.plan, flow, options)
+    if page.cursor:
+        response.headers[NEXT_CURSOR] = page.cursor
+    describe(response, page.plan)
+    return cap(response, page.plan.limit or 0) if page.capped else response
+
+
+@dataclass(frozen=True, slots=True)
+class _Page:
+    plan: QueryPlan
+    capped: bool = False
+    cursor: str = ""
+
+
+def _page(reading: Reading, asked: Asked, plan: QueryPlan, mark: str) -> _Page:
+    """The plan under the service's own cap, and where the next page begins, as far as that must be known."""
+    most = parts().settings.query_limit
+    own = bool(most) and not plan.count and (plan.limit is None or plan.limit > most)
+    if own:
+        plan = replace(plan, limit=most)
+    if plan.count or not plan.limit or not (own or asked.question.paged):
+        return _Page(plan)
+    keys = reading.value(query_sql.last_keys(plan, asked.moment, percent=asked.percent))
+    if keys is None:
+        return _Page(plan)
+    return _Page(plan, own, write_cursor(mark, tuple(json.loads(str(keys)))))
+
+
+def _exact(plan: QueryPlan) -> QueryPlan:
+    """Texts hold doubles only, so there is nothing to gain by halving them."""
+    outputs = (
+        replace(output, kind=OutputKind.FLOAT64) if output.kind is OutputKind.FLOAT32 else output
+        for output in plan.outputs
+    )
+    return replace(plan, outputs=tuple(outputs))
+
+
+def _stream(kind: str, plan: QueryPlan, flow: Flow, options: Mapping[str, Any]) -> Response:
+    accepted = request.headers.get("Accept-Encoding", "")
+    codec = arrow.compression(accepted) if options["ipc_compress"] else None
+    encoded = formats.encode(kind, arrow.wire_schema(plan), flow, codec)
+    packed = formats.is_text(kind) and request.accept_encodings["gzip"] > 0
+    body = _Body(formats.gzipped(encoded) if packed else encoded, flow)
+    response = Response(body, content_type=kind)
+    if packed:
+        response.headers["Content-Encoding"] = "gzip"
+    response.headers["Cache-Control"] = "no-cache"
+    return response
+
+
+def tag(*parts_of: object) -> str:
+    """An entity tag of what an answer is made of."""
+    return hashlib.sha256(repr((parts_of, request.headers.get("Accept"))).encode()).hexdigest()[:32]
+
+
+def refuse_sampled_pages(question: Question) -> None:
+    """Every page of a sample would be of another sample."""
+    if question.sample is not None and question.paged:
+        raise BadRequest("random_sample: pages need every row; leave out order_by and after", field="random_sample")

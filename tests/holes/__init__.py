@@ -1,0 +1,1 @@
+"""Holes of the system that this one replaces, each closed."""
