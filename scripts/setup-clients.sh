@@ -12,3 +12,13 @@ for pinned in tests/environments/${1:-*}.txt; do
     name=$(basename "$pinned" .txt)
     FRESH=yes environment ".venv-$name" "$python" "$pinned" -r "$pinned"
 done
+# The browser is a client too; who asks for one environment by name doesn't need it.
+if [[ -z ${1:-} ]] && ! { command -v chromium && command -v chromedriver; } >/dev/null; then
+    if [[ $(id -u) -eq 0 ]] && command -v apt-get >/dev/null; then
+        say "installing chromium and its driver"
+        apt-get update -q
+        bash scripts/install-packages.sh chromium chromium-driver
+    else
+        say "no chromium and chromedriver: tests of pages are skipped. As root: apt-get install chromium chromium-driver"
+    fi
+fi
