@@ -49,8 +49,10 @@ def pixels(xyz: Vectors, level: int = HTM_LEVEL) -> Ids:
 
 def cover(region: Region, max_ranges: int = HTM_MAX_RANGES, level: int = HTM_LEVEL) -> tuple[PixelRange, ...]:
     """Ranges of trixels that hold every point of `region`, and some points around it."""
-    ranges = _mesh(level).envelope(region, max_ranges).ranges()
-    return tuple(PixelRange(int(begin), int(end) - 1) for begin, end in ranges)
+    # Asked for a single range, lsst-sphgeom now and then leaves a corner of the region out; with two it does not.
+    ranges = _mesh(level).envelope(region, max(max_ranges, 2)).ranges()
+    spans = tuple(PixelRange(int(begin), int(end) - 1) for begin, end in ranges)
+    return spans if len(spans) <= max_ranges else (PixelRange(spans[0].first, spans[-1].last),)
 
 
 @lru_cache(maxsize=4)

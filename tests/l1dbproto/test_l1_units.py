@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from l1_reference import START, a_source, an_object
 from lsst.sphgeom import Angle, Circle, ConvexPolygon, HtmPixelization, UnitVector3d
@@ -68,6 +68,7 @@ def test_pixels_of_points_on_trixel_borders() -> None:
 
 
 @given(st.integers(0, 2**32 - 1), st.floats(0.001, 20), st.sampled_from([1, 4, 64, 256]))
+@example(seed=1875738, degrees=8.0, ranges=1)
 @settings(max_examples=40, deadline=None)
 def test_cover_holds_every_point_of_the_region(seed: int, degrees: float, ranges: int) -> None:
     direction = rand_sphere_xyz(1, 0, seed)[0]
