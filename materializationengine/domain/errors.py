@@ -52,6 +52,10 @@ class NotOffered(UserMistake):
     """The answer is not offered in a form that the request accepts."""
 
 
+class OnlyShown(BadRequest):
+    """The datastack only shows versions of another one."""
+
+
 class MissingLookups(UserMistake):
     """Rows of the moment wait for the look-up of their supervoxels."""
 

@@ -17,7 +17,7 @@ from ..storage import annotations as storage
 from ..storage.models import AnnotationTable, Permission
 from .annotation_payloads import AnnotationIdList, AnnotationIds, Annotations, ChangeMetadata, CreateTable
 from .arguments import Blueprint
-from .auth import check_owner, check_read, check_write, needs, user
+from .auth import check_owner, check_read, check_write, needs, open_to_all, user
 from .encoders.headers import warn
 from .extensions import live_session
 from .parts import parts
@@ -31,6 +31,7 @@ blueprint = Blueprint("annotations", __name__, url_prefix="/annotation", descrip
 
 
 @blueprint.route("/api/versions")
+@open_to_all
 def api_versions() -> Response:
     """Generations of this API."""
     return jsonify([2])

@@ -14,7 +14,7 @@ from ..domain.plan import Plan, RunKind, from_json, to_json
 from ..domain.records import RunRecord
 from ..kernel import moments
 from ..kernel.columns import Connection
-from ..storage import estimates, janitor, ledger, run_control, run_records, version_publishing
+from ..storage import estimates, janitor, ledger, run_control, run_records, version_care, version_publishing
 from ..storage.ledger import Message
 from ..storage.live_database import ensure, live_databases
 from . import (
@@ -152,6 +152,7 @@ def _plan(services: Services, connection: Connection, run_id: str, request: RunR
     if request.kind is RunKind.RETIRE:
         return _retirement(services, request, now)
     datastack, as_of = _datastack(services, request), _moment(services, request, now)
+    version_care.refuse_virtual(connection, datastack.name)
     days = services.settings.days_to_expire
     match request.kind:
         case RunKind.BULK_UPLOAD:
