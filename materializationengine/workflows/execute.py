@@ -9,6 +9,7 @@ from ..bootstrap import Services
 from ..domain.errors import (
     MaterializationError,
     NeighborDown,
+    NewerWork,
     StaleUnit,
     StorageUnavailable,
     WritersStillOpen,
@@ -37,10 +38,16 @@ def run_unit(services: Services, database: str, unit_id: int, owner: str) -> lis
             unit = ledger.claim(connection, unit_id, owner=owner, lease=settings.lease)
             if unit is None:
                 return []
-            _do(services, connection, unit)
+            try:
+                _do(services, connection, unit)
+            except NewerWork:
+                ledger.leave(connection, unit.id, unit.attempt)
+                raise
             return ledger.due(connection, database, resend=settings.resend, window=settings.run_window)
     except StaleUnit:
         log.warning("unit was taken over", unit=unit_id)
+    except NewerWork as error:
+        log.warning("unit is left to the workers of a newer release", unit=unit_id, why=error.message)
     # The boundary: whatever a step raises, a bug included, must end up in the ledger as the reason why the
     # run waits or failed. Letting it pass would leave the unit RUNNING until its lease runs out. By now the
     # unit's own connection is closed, and with it the locks that it held.
