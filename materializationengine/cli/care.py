@@ -44,7 +44,7 @@ def backup_command(target: str, with_versions: bool, as_json: bool, folder: str 
 
 
 @click.command("restore")
-@click.argument("source", type=click.Path(exists=True, file_okay=False))
+@click.argument("source", type=click.Path(file_okay=False))
 @click.option("--rebuild/--no-rebuild", default=True, show_default=True, help="Make frozen versions anew.")
 @json_option
 @folder_option

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import sys
 from dataclasses import asdict
+from typing import TextIO
 
 import click
 
 from ..bootstrap import Services
 from ..storage.live_database import Layout, ensure, exists, layout, live_databases
+from ..storage.roles import ENGINE, OWNER, READER, make_roles
 from .context import folder_option, json_option, services
 
 
@@ -42,6 +44,29 @@ def upgrade(datastack: str | None, as_json: bool, folder: str | None) -> None:
     for name in names:
         ensure(parts.cluster, name)
     _show([layout(parts.cluster, name) for name in names], as_json)
+
+
+@db.command()
+@click.option("--adopt", multiple=True, metavar="DATABASE", help="A database that CAVE made; may be repeated.")
+@click.option("--password-file", type=click.File(encoding="utf-8"), help="Holds the engine's new password; - is stdin.")
+@folder_option
+def roles(adopt: tuple[str, ...], password_file: TextIO | None, folder: str | None) -> None:
+    """Make the roles matengine_owner, matengine_engine and analysis_user, and hand them the databases.
+
+    Run it as an administrator of the server, once, and again to adopt a database or to change the password.
+    """
+    parts = services(folder)
+    password = None if password_file is None else _password(password_file)
+    for name in make_roles(parts.cluster, adopt, password):
+        click.echo(f"{name}: owned by {OWNER}")
+    click.echo(f"the engine logs in as {ENGINE}; analysts' logins are members of {READER}")
+
+
+def _password(file: TextIO) -> str:
+    password = file.read().strip()
+    if not password:
+        raise click.UsageError("the password file is empty")
+    return password
 
 
 def _databases(parts: Services, datastack: str | None) -> list[str]:

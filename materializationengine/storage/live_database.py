@@ -61,6 +61,17 @@ def create(cluster: Cluster, database: str) -> None:
         admin.close()
 
 
+def make_template(cluster: Cluster) -> None:
+    """The empty database with PostGIS from which others are copied, unless it is there; wants an administrator."""
+    admin = cluster.raw(purpose="create template")
+    admin.autocommit = True
+    try:
+        with admin.cursor() as cursor:
+            _under_lock(cursor, TEMPLATE, lambda: _create_template(cluster, cursor))
+    finally:
+        admin.close()
+
+
 def _under_lock(cursor: psycopg2.extensions.cursor, name: str, deed: object) -> None:
     cursor.execute("SELECT pg_advisory_lock(hashtext(%s))", (f"create {name}",))
     try:
