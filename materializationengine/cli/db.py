@@ -48,7 +48,7 @@ def upgrade(datastack: str | None, as_json: bool, folder: str | None) -> None:
 
 @db.command()
 @click.option("--adopt", multiple=True, metavar="DATABASE", help="A database that CAVE made; may be repeated.")
-@click.option("--password-file", type=click.File(encoding="utf-8"), help="Holds the engine's new password; - is stdin.")
+@click.option("--password-file", type=click.File(encoding="utf-8", lazy=True), help="Holds the engine's new password; - is stdin.")
 @folder_option
 def roles(adopt: tuple[str, ...], password_file: TextIO | None, folder: str | None) -> None:
     """Make the roles matengine_owner, matengine_engine and analysis_user, and hand them the databases.
