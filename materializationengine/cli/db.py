@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import sys
 from dataclasses import asdict
-from typing import TextIO
 
 import click
 
@@ -48,9 +47,13 @@ def upgrade(datastack: str | None, as_json: bool, folder: str | None) -> None:
 
 @db.command()
 @click.option("--adopt", multiple=True, metavar="DATABASE", help="A database that CAVE made; may be repeated.")
-@click.option("--password-file", type=click.File(encoding="utf-8", lazy=True), help="Holds the engine's new password; - is stdin.")
+@click.option(
+    "--password-file",
+    type=click.Path(dir_okay=False, allow_dash=True),
+    help="Holds the engine's new password; - is stdin.",
+)
 @folder_option
-def roles(adopt: tuple[str, ...], password_file: TextIO | None, folder: str | None) -> None:
+def roles(adopt: tuple[str, ...], password_file: str | None, folder: str | None) -> None:
     """Make the roles matengine_owner, matengine_engine and analysis_user, and hand them the databases.
 
     Run it as an administrator of the server, once, and again to adopt a database or to change the password.
@@ -62,8 +65,12 @@ def roles(adopt: tuple[str, ...], password_file: TextIO | None, folder: str | No
     click.echo(f"the engine logs in as {ENGINE}; analysts' logins are members of {READER}")
 
 
-def _password(file: TextIO) -> str:
-    password = file.read().strip()
+def _password(path: str) -> str:
+    try:
+        with click.open_file(path, encoding="utf-8") as file:
+            password = file.read().strip()
+    except OSError as error:
+        raise click.UsageError(f"the password file cannot be read: {error}") from error
     if not password:
         raise click.UsageError("the password file is empty")
     return password
