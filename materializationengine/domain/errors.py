@@ -116,6 +116,18 @@ class NoRoom(UserMistake):
     """The plan would fill the database's disk; retire versions, or give it more room."""
 
 
+class KeyReused(UserMistake):
+    """The Idempotency-Key came before with another request; a new request takes a new key."""
+
+
+class UnreadableForm(UserMistake):
+    """The body is in a form that is not read here; send JSON."""
+
+
+class TooManyRequests(UserMistake):
+    """You have asked as often as one may in a while; wait until the time in Retry-After has passed."""
+
+
 class AlreadySuperseded(UserMistake):
     """The annotation was updated or deleted before; change its successor."""
 

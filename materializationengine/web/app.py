@@ -26,6 +26,7 @@ from . import (
     views,
 )
 from .arguments import MATERIALIZE
+from .description import page
 from .extensions import db
 from .parts import KEY, Parts
 
@@ -55,8 +56,6 @@ def create_app(settings: Settings | None = None) -> Flask:
         API_TITLE="Materialization Engine",
         API_VERSION=__version__,
         OPENAPI_VERSION="3.0.3",
-        OPENAPI_URL_PREFIX=versions.MATERIALIZE,
-        OPENAPI_JSON_PATH="openapi.json",
     )
     app.json.sort_keys = False  # type: ignore[attr-defined]
     db.init_app(app)
@@ -76,3 +75,4 @@ def _open_doors(app: Flask) -> None:
     # Clients of either generation find the triggers under their own path.
     for room in (materialize, operation):
         api.register_blueprint(room.blueprint, url_prefix=f"{MATERIALIZE}/v3", name=f"{room.blueprint.name}_v3")
+    page.init_app(app, api)
