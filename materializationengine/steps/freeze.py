@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -15,7 +14,8 @@ from ..domain.plan import TablePlan, UnitSpec, to_json
 from ..domain.ports import Ids
 from ..domain.schemas import BoundPoint, Role, schema
 from ..kernel.columns import Connection
-from ..storage import frozen_build, frozen_checks, frozen_indexes, version_publishing
+from ..kernel.trace import Threads
+from ..storage import frozen_build, frozen_checks, frozen_indexes, version_publishing, version_rebuild
 from ..storage.tables import Shape, merged_shape, split_shapes
 from .work import Report, Work
 
@@ -63,7 +63,7 @@ def copy(work: Work, _: Copy) -> Report:
     frozen_build.wait_for_writers(work.cluster, live, moment, work.settings.writer_wait)
     with (
         frozen_build.Snapshot(work.cluster, live, moment) as snapshot,
-        ThreadPoolExecutor(work.settings.copy_threads) as pool,
+        Threads(work.settings.copy_threads) as pool,
     ):
         marks = snapshot.marks()
         digests = list(pool.map(partial(copy_table, work, snapshot, marks), work.plan.version_plan.tables))
@@ -171,6 +171,8 @@ def publish(work: Work, _: Publish) -> Report:
     merged = not plan.version_plan.split
     version_publishing.write_metadata(work.cluster, build, plan.stack, plan.moment, merged, tables)
     version_publishing.grant_readers(work.cluster, build)
+    if plan.version_plan.rebuilds is not None:
+        version_rebuild.check(work.connection, plan.stack.name, work.version, tables)
     run = (work.run_id, work.token)
     name = version_publishing.publish(work.cluster, work.connection, plan, run, work.version, build)
     return Report(sum(table.rows for table in tables), {"database": name})

@@ -10,7 +10,7 @@ from datetime import datetime
 
 import psycopg2.extensions
 
-from ..domain.errors import WritersStillOpen
+from ..domain.errors import ConfigurationError, WritersStillOpen
 from ..domain.plan import TablePlan
 from ..domain.ports import Ids
 from ..domain.schemas import Column
@@ -117,16 +117,30 @@ class Snapshot:
 def wait_for_writers(cluster: Cluster, live: str, as_of: datetime, patience: float, pause: float = 0.05) -> None:
     """Wait until no transaction that began at or before the moment can still commit a row stamped before it.
 
-    Raises WritersStillOpen, naming the sessions, after `patience` seconds.
+    Raises WritersStillOpen, naming the sessions, after `patience` seconds; ConfigurationError where they are hidden.
     """
     deadline = time.monotonic() + patience
     with closing(cluster.raw(live, "wait for writers")) as connection:
         connection.autocommit = True
+        _refuse_blindness(connection)
         while writers := _open_writers(connection, as_of):
             if time.monotonic() > deadline:
                 named = ", ".join(f"{name or 'unnamed'} (pid {pid}, since {since})" for name, pid, since in writers)
                 raise WritersStillOpen(f"{WritersStillOpen.__doc__} Open after {patience:g} s: {named}")
             time.sleep(pause)
+
+
+def _refuse_blindness(connection: psycopg2.extensions.connection) -> None:
+    """Raises ConfigurationError where other roles' sessions are hidden: a writer among them would go unseen."""
+    with connection.cursor() as cursor:
+        cursor.execute(sql("roles", "hidden_sessions"))
+        ((hidden,),) = cursor.fetchall()
+    if hidden:
+        user = connection.info.user
+        raise ConfigurationError(
+            f"role {user} cannot see when {hidden} sessions of other roles began, so no moment is surely over; "
+            f"GRANT pg_read_all_stats TO {user}, as `matengine db roles` does"
+        )
 
 
 def _open_writers(connection: psycopg2.extensions.connection, as_of: datetime) -> list[tuple[str, int, datetime]]:
