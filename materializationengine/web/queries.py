@@ -67,7 +67,8 @@ def answer_version(
     plan = resolve(question, [source_of(stack, version, table) for table in tables])
     percent = _percent(version, tables[0], plan)
     told = notices(tables)
-    mark = tag(question, options, version, told, parts().settings.query_limit, __version__)
+    digests = [table.digest for table in tables]
+    mark = tag(question, options, version, digests, told, parts().settings.query_limit, __version__)
     if percent is None and request.if_none_match.contains(mark):
         return tagged(Response(status=304), mark)
     about = f"{version.database} {version.id}"
