@@ -15,6 +15,8 @@ from ..kernel.urls import libpq, masked, normalize
 
 POOL = {"pool_size": 5, "max_overflow": 10, "pool_pre_ping": True, "pool_recycle": 1800}
 
+LOOKUPS = {"pool_size": 16, "max_overflow": 16, "pool_use_lifo": True, "pool_reset_on_return": None}
+
 
 class Cluster:
     """The server that holds the home database, every live database and every frozen one.
@@ -35,6 +37,7 @@ class Cluster:
             "timezone": "UTC",
         }
         self._engines: dict[str, Engine] = {}
+        self._lookups: dict[str, Engine] = {}
         self._guard = threading.Lock()
 
     def uri(self, database: str | None = None, purpose: str = "") -> str:
@@ -64,14 +67,23 @@ class Cluster:
                 self._engines[name] = create_engine(normalize(self.uri(name)), **POOL)
             return self._engines[name]
 
+    def lookups(self, database: str) -> Engine:
+        """SQLAlchemy's pool for single statements: nothing is begun, so that each takes one round trip and no more."""
+        with self._guard:
+            if database not in self._lookups:
+                uri = normalize(self.uri(database, "look-up"))
+                self._lookups[database] = create_engine(uri, isolation_level="AUTOCOMMIT", **LOOKUPS)
+            return self._lookups[database]
+
     def forget(self, database: str) -> None:
         """Close the pool of a database that is about to be renamed or dropped."""
         with self._guard:
-            engine = self._engines.pop(database, None)
-        if engine is not None:
-            engine.dispose()
+            gone = [pools.pop(database, None) for pools in (self._engines, self._lookups)]
+        for engine in gone:
+            if engine is not None:
+                engine.dispose()
 
     def close(self) -> None:
         """Close every pool."""
-        for name in list(self._engines):
+        for name in {*self._engines, *self._lookups}:
             self.forget(name)

@@ -13,7 +13,7 @@ from ..domain.query import Question, live_question
 from ..domain.query_plan import QueryPlan, resolve
 from ..kernel import moments
 from ..steps.live_query import LivePlan, MomentQuery, prepare
-from ..storage import live_rows
+from ..storage import asked_tables, live_rows
 from ..storage import version_registry as registry
 from ..storage.live_tables import LiveTable, tables_at
 from ..storage.read_pool import Reading
@@ -42,10 +42,12 @@ def query_moment(body: dict[str, Any], options: dict[str, Any], datastack: str) 
     stack = parts().datastack(datastack)
     question = live_question(body, count=options["count"], sample=options["random_sample"])
     refuse_sampled_pages(question)
-    shown = public_version(stack, body["timestamp"])
+    at, volume = body["timestamp"], parts().live.meet(stack.aligned_volume)
+    tables = asked_tables.of_moment(parts().services.cluster, stack, question.tables, at)
+    shown = None if tables is not None else public_version(stack, at)
     if shown is not None:
         return _told(answer_version(question, options, stack, shown), shown.time_stamp, FINAL)
-    return _answer(question, options, stack, body["timestamp"])
+    return _answer(question, options, stack, tables or tables_at(live_session(volume), stack, question.tables, at), at)
 
 
 def public_version(stack: Datastack, at: datetime) -> registry.Version | None:
@@ -63,8 +65,9 @@ def public_version(stack: Datastack, at: datetime) -> registry.Version | None:
     return max(found, key=lambda each: each.time_stamp)
 
 
-def _answer(question: Question, options: dict[str, Any], stack: Datastack, at: datetime) -> Response:
-    tables = tables_at(live_session(stack.aligned_volume), stack, question.tables, at)
+def _answer(
+    question: Question, options: dict[str, Any], stack: Datastack, tables: list[LiveTable], at: datetime
+) -> Response:
     for table in tables:
         check_read(table.annotation)
     plan = resolve(question, [table.source(stack) for table in tables])

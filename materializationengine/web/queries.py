@@ -12,6 +12,7 @@ from ..domain.names import segmentation_table
 from ..domain.query import Question, join_question, simple_question
 from ..domain.query_plan import QueryPlan, Source, resolve
 from ..domain.schemas import schema
+from ..storage import asked_tables
 from ..storage import version_registry as registry
 from ..storage.frozen_counts import has_table, row_count
 from .answers import Asked, answer, refuse_sampled_pages, tag
@@ -50,17 +51,27 @@ def query_join(body: dict[str, Any], options: dict[str, Any], datastack: str, ve
 
 def _answer(question: Question, options: dict[str, Any], datastack: str, number: int) -> Response:
     stack = parts().datastack(datastack)
-    session = live_session(stack.aligned_volume)
-    version = registry.readable_version(session, datastack, number)
-    return answer_version(question, options, stack, version)
+    volume = parts().live.meet(stack.aligned_volume)
+    found = asked_tables.of_version(parts().services.cluster, stack, number, question.tables)
+    if found is not None:
+        return _answer_tables(question, options, stack, found)
+    session = live_session(volume)
+    return answer_version(question, options, stack, registry.readable_version(session, datastack, number))
 
 
 def answer_version(
     question: Question, options: dict[str, Any], stack: Datastack, version: registry.Version
 ) -> Response:
-    """Rows of a version that can be read, as far as the caller may read them."""
+    """Rows of a version that can be read, as far as the caller may read them. Raises UnknownTable."""
     session = live_session(stack.aligned_volume)
     tables = registry.named_tables(session, stack, version, question.tables)
+    return _answer_tables(question, options, stack, asked_tables.Found(version, tables))
+
+
+def _answer_tables(
+    question: Question, options: dict[str, Any], stack: Datastack, found: asked_tables.Found
+) -> Response:
+    version, tables = found.version, found.tables
     for table in tables:
         check_read(table.annotation)
     refuse_sampled_pages(question)
