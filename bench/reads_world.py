@@ -92,6 +92,11 @@ class Graph:
             parts.append(np.unique(history.root_id(inside).astype(np.int64)))
         return RootChanges(*parts)
 
+    def relatives(self, roots: Ids, since: datetime, until: datetime) -> Ids:
+        """What led to the roots, and what came of them."""
+        found = self._history.lineage([int(root) for root in roots], micros(since), micros(until))
+        return np.unique(np.concatenate([roots, np.array([node["id"] for node in found["nodes"]], dtype=np.int64)]))
+
     def is_latest(self, roots: Ids, at: datetime) -> npt.NDArray[np.bool_]:
         """Whether each id is a root of the moment."""
         return np.asarray(self._history.is_latest(roots.astype(np.uint64), micros(at)))

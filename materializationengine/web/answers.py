@@ -129,7 +129,7 @@ def answer(
         if formats.is_text(kind):
             plan = _exact(plan)
         page = _page(reading, asked, plan, mark)
-        statement = query_sql.select(page.plan, asked.moment, percent=asked.percent)
+        statement = query_sql.select(page.plan, asked.moment, percent=asked.percent, also=reading.signed)
         flow = Flow(reading.batches(statement)).holding(stack.pop_all())
     response = _stream(kind, page.plan, flow, options)
     if page.cursor:

@@ -72,16 +72,14 @@ def _answer(
         check_read(table.annotation)
     plan = resolve(question, [table.source(stack) for table in tables])
     found: list[LivePlan] = []
-    consistency: list[str] = []
 
     def lay(reading: Reading, laid: QueryPlan) -> QueryPlan:
-        consistency.append(_consistency(reading, at))
         found.append(prepare(_query(reading, stack, options, at), laid))
         return found[0].plan
 
     about = f"{stack.name} {at.isoformat()}"
     response = answer(Asked(question, plan, stack.aligned_volume, at, about, _percent(stack, plan)), options, lay)
-    return _told(warn(response, [*found[0].warnings, *_notices(tables)]), at, consistency[0])
+    return _told(warn(response, [*found[0].warnings, *_notices(tables)]), at, _consistency(found[0], at))
 
 
 def _query(reading: Reading, stack: Datastack, options: dict[str, Any], at: datetime) -> MomentQuery:
@@ -98,10 +96,10 @@ def _query(reading: Reading, stack: Datastack, options: dict[str, Any], at: date
     )
 
 
-def _consistency(reading: Reading, at: datetime) -> str:
-    """Asked within the snapshot, so that a writer who commits later is seen as open."""
+def _consistency(plan: LivePlan, at: datetime) -> str:
+    """Writers were looked for within the snapshot, so that one who commits later was seen as open."""
     settled = at <= moments.now() - timedelta(seconds=parts().settings.as_of_margin)
-    return FINAL if settled and not live_rows.open_writers(reading, at) else PROVISIONAL
+    return FINAL if settled and not plan.open_writers else PROVISIONAL
 
 
 def _percent(stack: Datastack, plan: QueryPlan) -> float | None:
