@@ -37,6 +37,7 @@ class MomentQuery:
 
     reading: Reading
     database: str
+    pcg_table: str
     graph: Callable[[], ChunkedGraph]
     look_ups: live_rows.LookUps
     at: datetime
@@ -124,9 +125,23 @@ def _roots(query: MomentQuery, plan: QueryPlan, number: int, mark: datetime | No
     points = used_points(plan, number)
     pairs = live_rows.stale(query.reading, plan, number, query.at, points, changed, near)
     asked = np.unique(pairs["supervoxel"].to_numpy())
-    found = query.graph().roots(asked, query.at) if len(asked) else _nothing()
+    found = _looked_up(query, asked, past=mark is not None and query.at < mark)
     candidates = {} if mark is None else _candidates(chosen, pairs, asked, found)
     return LiveRoots(asked, found, candidates)
+
+
+def _looked_up(query: MomentQuery, asked: Ids, *, past: bool) -> RootLookup:
+    """The roots of the moment: of the past as far as history knows them, else as the graph does."""
+    roots, resolved = np.zeros_like(asked), np.zeros(asked.shape, dtype=np.bool_)
+    if past and len(asked):
+        known = live_rows.past_roots(query.reading, query.pcg_table, asked, query.at)
+        places = np.searchsorted(asked, known["supervoxel"].to_numpy())
+        roots[places], resolved[places] = known["root"].to_numpy(), True
+    rest = np.flatnonzero(~resolved)
+    if len(rest):
+        found = query.graph().roots(asked[rest], query.at)
+        roots[rest], resolved[rest] = found.roots, found.resolved
+    return RootLookup(roots, resolved)
 
 
 def _gone(changes: RootChanges | None, *, forward: bool) -> Ids | None:
@@ -167,7 +182,3 @@ def _candidates(
         if not passing.null_count:
             bounds[column] = tuple(sorted({*roots, *pc.unique(passing).to_pylist()}))
     return bounds
-
-
-def _nothing() -> RootLookup:
-    return RootLookup(np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.bool_))

@@ -12,7 +12,20 @@ from datetime import datetime
 from functools import cache
 from typing import Any, TypeVar
 
-from sqlalchemy import BindParameter, DateTime, Row, Select, String, and_, bindparam, exists, func, select
+from sqlalchemy import (
+    BindParameter,
+    ColumnElement,
+    DateTime,
+    Row,
+    Select,
+    String,
+    and_,
+    bindparam,
+    exists,
+    func,
+    literal_column,
+    select,
+)
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import aliased
 
@@ -33,6 +46,8 @@ class Found:
 
     version: Version
     tables: list[VersionTable]
+    contents: tuple[object, ...]
+    """What the rows are known by: the version, its revision, and the digest of each table."""
 
 
 def of_version(cluster: Cluster, stack: Datastack, number: int, names: Sequence[str]) -> Found | None:
@@ -43,10 +58,12 @@ def of_version(cluster: Cluster, stack: Datastack, number: int, names: Sequence[
     if row is None:
         return None
     version = as_version(row, _model(AnalysisVersion, rows[0], 1))
-    known = {table.name: table for table in map(_table, rows) if table is not None}
+    known = {table.name: (table, row.digest) for row in rows if (table := _table(row)) is not None}
     if version.status is not VersionStatus.AVAILABLE or not version.valid or not known.keys() >= set(names):
         return None
-    return Found(version, [known[name] for name in names])
+    found = [known[name] for name in names]
+    contents = (version.id, rows[0].revision, *(digest for _, digest in found))
+    return Found(version, [table for table, _ in found], contents)
 
 
 def of_moment(cluster: Cluster, stack: Datastack, names: Sequence[str], at: datetime) -> list[LiveTable] | None:
@@ -74,6 +91,13 @@ def _rows(
         if not (again and error.connection_invalidated):
             raise
     return _rows(cluster, database, statement, about, again=False)
+
+
+_REVISION: ColumnElement[int] = literal_column(
+    "(SELECT coalesce(max(r.revision), 0) FROM matengine.version_revision r "
+    "WHERE r.analysisversion_id = coalesce(analysisversion.parent_version, analysisversion.id))"
+).label("revision")
+"""How often the version was mended."""
 
 
 @cache
@@ -120,7 +144,10 @@ def _of_version() -> _Asked:
         AnalysisTable.table_name.in_(names),
     )
     return (
-        select(AnalysisVersion, parent, AnalysisTable, AnnotationTable, SegmentationTable, FrozenTable.row_count)
+        select(
+            *(AnalysisVersion, parent, AnalysisTable, AnnotationTable, SegmentationTable),
+            *(FrozenTable.digest, _REVISION, FrozenTable.row_count),
+        )
         .outerjoin(parent, parent.id == AnalysisVersion.parent_version)
         .outerjoin(AnalysisTable, listed)
         .outerjoin(AnnotationTable, AnnotationTable.table_name == AnalysisTable.table_name)

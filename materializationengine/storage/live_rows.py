@@ -52,13 +52,12 @@ def size(pool: ReadPool, database: str, table: str) -> int:
     return int(pool.value(database, f"SELECT count(*) FROM {qualified(table)}"))  # type: ignore[call-overload]
 
 
-def vouched(reading: Reading, segmentation: str, column: str, roots: Sequence[int]) -> set[int]:
-    """Those of some roots that the table holds, so that they are roots at its mark."""
-    listed = literals.array(tuple(roots), "bigint")
-    found = reading.table(
-        sql("moment", "held_roots", roots=listed, segmentation=qualified(segmentation), column=quote(column))
+def are_there(pool: ReadPool, database: str, tables: tuple[str, ...]) -> bool:
+    """Whether all of some tables are in the database."""
+    names = literals.array(tuple(qualified(table) for table in tables), "text")
+    return bool(
+        pool.value(database, f"SELECT bool_and(to_regclass(name) IS NOT NULL) FROM unnest({names}) AS t (name)")
     )
-    return set(found.column(0).to_pylist())
 
 
 def stale(
@@ -87,6 +86,12 @@ def stale(
         found = " AND ".join([*where, f"{supervoxel} <> 0", f"({gone} OR {root} IS NULL)"])
         parts.append(f"SELECT {supervoxel} AS supervoxel, {root} AS root FROM {body} WHERE {found}")
     return reading.table(" UNION ".join(parts))
+
+
+def past_roots(reading: Reading, pcg_table: str, supervoxels: Ids, at: datetime) -> pa.Table:
+    """What root history knows of some supervoxels at a moment: (supervoxel, root), at most one root of each."""
+    asked, graph = literals.array(tuple(supervoxels.tolist()), "bigint"), literals.escaped(pcg_table)
+    return reading.table(sql("moment", "past_roots", asked=asked, pcg_table=graph, at=literals.timestamp(at)))
 
 
 def _lasting(plan: QueryPlan, number: int) -> tuple[Predicate, ...]:

@@ -37,6 +37,11 @@ class Version:
     is_merged: bool
     database: str
 
+    @property
+    def has_expired(self) -> bool:
+        """Whether it could be read once, and its database may be gone."""
+        return self.status is VersionStatus.EXPIRED or (self.status is _READABLE and not self.valid)
+
 
 @dataclass(frozen=True, slots=True)
 class VersionTable:
@@ -88,7 +93,7 @@ def version(session: Session, datastack: str, number: int) -> Version:
 def readable_version(session: Session, datastack: str, number: int) -> Version:
     """One version that can be queried. Raises UnknownVersion, VersionNotAvailable."""
     found = version(session, datastack, number)
-    if found.status is VersionStatus.EXPIRED or (found.status is _READABLE and not found.valid):
+    if found.has_expired:
         raise VersionNotAvailable(f"version {number} of {datastack!r} has expired", field="version")
     if found.status is not _READABLE:
         state = "is still being made" if found.status is VersionStatus.RUNNING else "failed while it was made"

@@ -196,7 +196,8 @@ def _short(encoded: Iterator[bytes], flow: Flow) -> Response:
 
 def tag(*parts_of: object) -> str:
     """An entity tag of what an answer is made of."""
-    return hashlib.sha256(repr((parts_of, request.headers.get("Accept"))).encode()).hexdigest()[:32]
+    accepted = [request.headers.get(name) for name in ("Accept", "Accept-Encoding")]
+    return hashlib.sha256(repr((parts_of, accepted)).encode()).hexdigest()[:32]
 
 
 def refuse_sampled_pages(question: Question) -> None:

@@ -12,11 +12,14 @@ LEFT JOIN segmentation_table_metadata g ON g.table_name = asked.segmentation
 WHERE {signed}
 ORDER BY asked.place
 
--- held_roots --
--- One probe of the index for each root.
-SELECT root FROM unnest({roots}) AS asked (root)
-WHERE EXISTS (SELECT 1 FROM {segmentation} s WHERE s.{column} = asked.root)
-
 -- any_gap --
 -- A pass over both primary keys.
 SELECT EXISTS (SELECT 1 FROM {annotation} t0 WHERE {gap})
+
+-- past_roots --
+-- One probe of the history's key for each supervoxel; a root held between any two moments at which it was seen.
+SELECT DISTINCT ON (h.supervoxel) h.supervoxel, h.root
+FROM unnest({asked}) AS asked (supervoxel)
+JOIN matengine.root_history h ON h.pcg_table = {pcg_table} AND h.supervoxel = asked.supervoxel
+WHERE h.first_seen <= {at} AND h.last_seen >= {at}
+ORDER BY h.supervoxel, h.root
