@@ -58,12 +58,11 @@ def of_version(cluster: Cluster, stack: Datastack, number: int, names: Sequence[
     if row is None:
         return None
     version = as_version(row, _model(AnalysisVersion, rows[0], 1))
-    known = {table.name: (table, row.digest) for row in rows if (table := _table(row)) is not None}
+    known = {table.name: table for table in map(_table, rows) if table is not None}
     if version.status is not VersionStatus.AVAILABLE or not version.valid or not known.keys() >= set(names):
         return None
     found = [known[name] for name in names]
-    contents = (version.id, rows[0].revision, *(digest for _, digest in found))
-    return Found(version, [table for table, _ in found], contents)
+    return Found(version, found, (version.id, rows[0].revision, *(table.digest for table in found)))
 
 
 def of_moment(cluster: Cluster, stack: Datastack, names: Sequence[str], at: datetime) -> list[LiveTable] | None:
@@ -108,7 +107,7 @@ def _names(kind: type[Base]) -> tuple[str, ...]:
 @cache
 def _start(part: int) -> int:
     """Where a part of a row of `_of_version` begins."""
-    parts = (AnalysisVersion, AnalysisVersion, AnalysisTable, AnnotationTable, SegmentationTable)
+    parts = (AnalysisVersion, AnalysisVersion, AnalysisTable, AnnotationTable, SegmentationTable, FrozenTable)
     return sum(len(_names(kind)) for kind in parts[:part])
 
 
@@ -122,7 +121,7 @@ def _table(row: Row[*tuple[Any, ...]]) -> VersionTable | None:
     listed, annotation = _model(AnalysisTable, row, 2), _model(AnnotationTable, row, 3)
     if listed is None or annotation is None:
         return None
-    return as_table(listed, annotation, _model(SegmentationTable, row, 4), row[-1])
+    return as_table(listed, annotation, _model(SegmentationTable, row, 4), _model(FrozenTable, row, 5))
 
 
 @cache
@@ -146,7 +145,7 @@ def _of_version() -> _Asked:
     return (
         select(
             *(AnalysisVersion, parent, AnalysisTable, AnnotationTable, SegmentationTable),
-            *(FrozenTable.digest, _REVISION, FrozenTable.row_count),
+            *(FrozenTable, _REVISION),
         )
         .outerjoin(parent, parent.id == AnalysisVersion.parent_version)
         .outerjoin(AnalysisTable, listed)

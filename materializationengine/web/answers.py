@@ -82,7 +82,7 @@ class Flow(Iterator[pa.RecordBatch]):
             held.__exit__(GeneratorExit, GeneratorExit(), None)
 
 
-class _Body(Iterator[bytes]):
+class Body(Iterator[bytes]):
     """Encoded bytes; their end ends the flow, and so does closing them, even where not a byte was asked for."""
 
     def __init__(self, parts: Iterator[bytes], flow: Flow) -> None:
@@ -174,7 +174,7 @@ def _stream(kind: str, plan: QueryPlan, flow: Flow, options: Mapping[str, Any]) 
     encoded = formats.encode(kind, arrow.wire_schema(plan), flow, codec)
     packed = formats.is_text(kind) and request.accept_encodings["gzip"] > 0
     encoded = formats.gzipped(encoded) if packed else encoded
-    response = _short(encoded, flow) if flow.short else Response(_Body(encoded, flow))
+    response = _short(encoded, flow) if flow.short else Response(Body(encoded, flow))
     response.content_type = kind
     if packed:
         response.headers["Content-Encoding"] = "gzip"
@@ -189,7 +189,7 @@ def _short(encoded: Iterator[bytes], flow: Flow) -> Response:
     except BaseException:
         flow.close()
         raise
-    response = Response(_Body(iter([whole]), flow))
+    response = Response(Body(iter([whole]), flow))
     response.content_length = len(whole)
     return response
 

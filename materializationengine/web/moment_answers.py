@@ -46,7 +46,7 @@ def answer_moment(
     found: list[LivePlan] = []
 
     def lay(reading: Reading, laid: QueryPlan) -> QueryPlan:
-        found.append(prepare(_query(reading, stack, wanted), laid))
+        found.append(prepare(moment_query(reading, stack, wanted), laid))
         return found[0].plan
 
     about = f"{stack.name} {at.isoformat()}"
@@ -54,7 +54,8 @@ def answer_moment(
     return tell(warn(response, [*found[0].warnings, *_notices(tables)]), at, _consistency(found[0], at))
 
 
-def _query(reading: Reading, stack: Datastack, wanted: AsOf) -> MomentQuery:
+def moment_query(reading: Reading, stack: Datastack, wanted: AsOf) -> MomentQuery:
+    """What a question of a moment needs beside its plan."""
     known = parts()
     return MomentQuery(
         reading=reading,

@@ -108,27 +108,28 @@ def _answer_tables(
     for table in tables:
         check_read(table.annotation)
     refuse_sampled_pages(question)
-    plan = resolve(question, [_source(stack, version, table) for table in tables])
+    plan = resolve(question, [source_of(stack, version, table) for table in tables])
     percent = _percent(version, tables[0], plan)
     told = notices(tables)
     mark = tag(question, options, found.contents, told, parts().settings.query_limit, __version__)
     if percent is None and request.if_none_match.contains(mark):
-        return _tagged(Response(status=304), mark)
+        return tagged(Response(status=304), mark)
     # A cursor names places of rows, and a mend lays them down anew.
     about = f"{version.database} {found.contents}"
     response = answer(Asked(question, plan, version.database, version.time_stamp, about, percent), options)
     warn(response, told)
-    return response if percent is not None else _tagged(response, mark)
+    return response if percent is not None else tagged(response, mark)
 
 
-def _tagged(response: Response, mark: str) -> Response:
+def tagged(response: Response, mark: str) -> Response:
     """A version changes only where it is mended, and then the tag does: whoever has an answer may keep it."""
     response.set_etag(mark)
     response.headers["Cache-Control"] = "private, max-age=86400, immutable"
     return response
 
 
-def _source(stack: Datastack, version: registry.Version, table: registry.VersionTable) -> Source:
+def source_of(stack: Datastack, version: registry.Version, table: registry.VersionTable) -> Source:
+    """A table of a version as a query sees it."""
     kind = schema(table.schema)
     if version.is_merged:
         return Source(table.name, kind, table.resolution)
