@@ -11,6 +11,7 @@ from ..domain.errors import MaterializationError, UserMistake
 from ..kernel.logs import configure
 from ..stack.commands import stack
 from .demo import demo
+from .doctor import config_command, doctor
 from .operate import pause, schedules_command, unpause
 from .run import run
 from .runs import runs
@@ -47,3 +48,5 @@ main.add_command(view)
 main.add_command(pause)
 main.add_command(unpause)
 main.add_command(schedules_command)
+main.add_command(doctor)
+main.add_command(config_command)

@@ -99,6 +99,11 @@ def migrate(cluster: Cluster, database: str) -> None:
             connection.commit()
 
 
+def newest_layout() -> str:
+    """The layout that this code makes."""
+    return str(ScriptDirectory(str(files(__package__).joinpath("migrations"))).get_current_head())
+
+
 def _upgrade(connection: object) -> None:
     config = Config()
     config.set_main_option("script_location", str(files(__package__).joinpath("migrations")))

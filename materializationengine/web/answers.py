@@ -43,8 +43,8 @@ class Asked:
 class Flow(Iterator[pa.RecordBatch]):
     """Batches and the transaction they come from, which ends with them or with the client, whichever goes first."""
 
-    def __init__(self, batches: Generator[pa.RecordBatch]) -> None:
-        self._batches, self._held = batches, ExitStack()
+    def __init__(self, batches: Generator[pa.RecordBatch], count: Callable[[int], None]) -> None:
+        self._batches, self._held, self._count = batches, ExitStack(), count
         # The first one is fetched now, while an error can still be told.
         self._first = next(batches, None)
 
@@ -56,12 +56,16 @@ class Flow(Iterator[pa.RecordBatch]):
     def __next__(self) -> pa.RecordBatch:
         if (first := self._first) is not None:
             self._first = None
-            return first
+            return self._sent(first)
         try:
-            return next(self._batches)
+            return self._sent(next(self._batches))
         except StopIteration:
             self._held.close()
             raise
+
+    def _sent(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        self._count(batch.num_rows)
+        return batch
 
     def close(self) -> None:
         """End a statement that is still running: its connection is closed rather than read to the end."""
@@ -116,7 +120,7 @@ def answer(
             plan = _exact(plan)
         page = _page(reading, asked, plan, mark)
         statement = query_sql.select(page.plan, asked.moment, percent=asked.percent)
-        flow = Flow(reading.batches(statement)).holding(stack.pop_all())
+        flow = Flow(reading.batches(statement), parts().meters.rows.inc).holding(stack.pop_all())
     response = _stream(kind, page.plan, flow, options)
     if page.cursor:
         response.headers[NEXT_CURSOR] = page.cursor

@@ -18,6 +18,7 @@ from . import (
     hooks,
     live_queries,
     materialize,
+    metrics,
     neighbors,
     operation,
     queries,
@@ -68,6 +69,7 @@ def create_app(settings: Settings | None = None) -> Flask:
 
 def _open_doors(app: Flask) -> None:
     app.register_blueprint(health.blueprint)
+    app.register_blueprint(metrics.blueprint)
     api = _Api(app)
     for room in (versions, queries, live_queries, views, annotation_service, runs, materialize, operation):
         api.register_blueprint(room.blueprint)
