@@ -6,9 +6,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from ..domain.figures import Debt, EndedRuns, LedgerFigures, OpenUnits, Presence, SizeFigures, Versions, Waiting, Worker
-from ..kernel.columns import Connection, DriverError
+from ..kernel.columns import Connection
 from .engines import Cluster
-from .live_database import live_databases, newest_layout
+from .live_database import known_layouts, layout, live_databases
 from .sql import sql
 
 WORKER, BEAT = "matengine worker takes ", "matengine beat"
@@ -38,21 +38,8 @@ def server(cluster: Cluster) -> Server:
 
 
 def layouts(cluster: Cluster) -> dict[str, str | None]:
-    """The layout of each live database; None where it has none that can be read."""
-    return {name: _layout(cluster, name) for name in live_databases(cluster)}
-
-
-def _layout(cluster: Cluster, database: str) -> str | None:
-    with cluster.connect(database, "watch") as connection:
-        try:
-            return str(connection.value(sql("watch", "layout")))
-        except (DriverError, LookupError):
-            return None
-
-
-def newest() -> str:
-    """The layout that this code makes."""
-    return newest_layout()
+    """The layout of each live database; None where the engine never was in it."""
+    return {name: layout(cluster, name).current for name in live_databases(cluster)}
 
 
 def without_postgis(cluster: Cluster) -> tuple[str, ...]:
@@ -114,4 +101,4 @@ def _database_bytes(connection: Connection, live: Iterable[str]) -> dict[str, in
 
 def _laid_out(cluster: Cluster) -> tuple[str, ...]:
     """Live databases of today's layout; one that waits for its upgrade has no figures, and its check is red."""
-    return tuple(name for name, layout in layouts(cluster).items() if layout == newest_layout())
+    return tuple(name for name, found in layouts(cluster).items() if found == known_layouts()[0])

@@ -13,6 +13,7 @@ from ..domain.figures import Presence
 from ..domain.health import Finding, green, red, yellow
 from ..kernel.columns import DriverError
 from ..storage import estimates, watching
+from ..storage.live_database import known_layouts
 from ..workflows.celery_app import QUEUES
 from ..workflows.schedules import read_schedules
 
@@ -116,13 +117,13 @@ def role(look: Look) -> Iterator[Finding]:
 
 def layout(look: Look) -> Iterator[Finding]:
     """Every live database has the layout that this code knows."""
-    wanted, found = watching.newest(), watching.layouts(look.services.cluster)
+    wanted, found = known_layouts()[0], watching.layouts(look.services.cluster)
     late = [f"{name} ({at or 'none'})" for name, at in sorted(found.items()) if at != wanted]
     if late:
         yield red(
             "layout",
             f"this code wants layout {wanted}, but there is {', '.join(late)}",
-            "upgrade them (a worker does it when it starts), or install a release as new as they are",
+            "run matengine db upgrade, or install a release as new as they are",
         )
     else:
         yield green("layout", f"{len(found)} live databases at layout {wanted}")

@@ -9,6 +9,7 @@ from flask import Blueprint, Response, request
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
 from ..domain.errors import ConfigurationError, NotLoggedIn
+from .auth import open_to_all
 from .figures import Figures
 from .parts import parts
 
@@ -16,6 +17,7 @@ blueprint = Blueprint("metrics", __name__)
 
 
 @blueprint.get("/metrics")
+@open_to_all
 def metrics() -> Response:
     """Figures in Prometheus's text form: of this process's requests, and of the whole service."""
     _admit()

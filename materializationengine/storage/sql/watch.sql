@@ -10,9 +10,6 @@ FROM pg_roles r WHERE r.rolname = current_user
 -- postgis --
 SELECT extversion FROM pg_extension WHERE extname = 'postgis'
 
--- layout --
-SELECT version_num FROM matengine.alembic_version
-
 -- sessions --
 -- A worker and a beat each keep one connection for life, whose name says what they do: it goes with the process.
 SELECT application_name, extract(epoch FROM greatest(state_change, backend_start))::float8 FROM pg_stat_activity
