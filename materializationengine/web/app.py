@@ -21,8 +21,10 @@ from . import (
     metrics,
     neighbors,
     operation,
+    precomputed,
     queries,
     runs,
+    segment_properties,
     versions,
     views,
 )
@@ -71,7 +73,18 @@ def _open_doors(app: Flask) -> None:
     app.register_blueprint(health.blueprint)
     app.register_blueprint(metrics.blueprint)
     api = _Api(app)
-    for room in (versions, queries, live_queries, views, annotation_service, runs, materialize, operation):
+    for room in (
+        versions,
+        queries,
+        live_queries,
+        precomputed,
+        segment_properties,
+        views,
+        annotation_service,
+        runs,
+        materialize,
+        operation,
+    ):
         api.register_blueprint(room.blueprint)
     api.register_blueprint(versions.service)
     # Clients of either generation find the triggers under their own path.
