@@ -43,8 +43,10 @@ class Asked:
 class Flow(Iterator[pa.RecordBatch]):
     """Batches and the transaction they come from, which ends with them or with the client, whichever goes first."""
 
-    def __init__(self, batches: Generator[pa.RecordBatch], count: Callable[[int], None]) -> None:
-        self._batches, self._held, self._count = batches, ExitStack(), count
+    def __init__(self, batches: Generator[pa.RecordBatch]) -> None:
+        self._batches, self._held = batches, ExitStack()
+        # Taken now: where the batches are sent there is no application to ask any more.
+        self._count = parts().meters.rows.inc
         # The first one is fetched now, while an error can still be told.
         self._first = next(batches, None)
 
@@ -120,7 +122,7 @@ def answer(
             plan = _exact(plan)
         page = _page(reading, asked, plan, mark)
         statement = query_sql.select(page.plan, asked.moment, percent=asked.percent)
-        flow = Flow(reading.batches(statement), parts().meters.rows.inc).holding(stack.pop_all())
+        flow = Flow(reading.batches(statement)).holding(stack.pop_all())
     response = _stream(kind, page.plan, flow, options)
     if page.cursor:
         response.headers[NEXT_CURSOR] = page.cursor
