@@ -42,4 +42,5 @@ def main(world: str, folder: str, rounds: int) -> None:
     Console().print(table)
 
 
-main()
+if __name__ == "__main__":
+    main()
