@@ -20,7 +20,7 @@ from materializationengine.domain.plan import RunKind
 from materializationengine.workflows.requests import RunRequest, UploadRequest
 
 from .cluster import Ground
-from .floors import Floors
+from .floors import Cost, Floors
 from .neighbors import EPOCH, micros
 from .workers import Crew, RunCost, crew
 from .workload import workload
@@ -56,6 +56,7 @@ class Figure:
     rows: int
     seconds: float
     floor: float
+    floor_cpu: float
     client_cpu: float
     server_cpu: float
     neighbors: float
@@ -119,7 +120,7 @@ class Bench:
 
     def __init__(self, ground: Ground, world: World, hands: Crew) -> None:
         self.ground, self.world, self.hands = ground, world, hands
-        self.floors = Floors(ground.dsn, world.rows)
+        self.floors = Floors(ground.dsn, world.rows, ground.server_seconds)
         self.figures: list[Figure] = []
 
     def round(self, parts: frozenset[str]) -> list[Figure]:
@@ -142,7 +143,7 @@ class Bench:
         self.floors.close()
         return [figure for figure in self.figures if figure.part in parts]
 
-    def _measure(self, part: str, request: RunRequest, floor: Callable[[], float]) -> RunCost:
+    def _measure(self, part: str, request: RunRequest, floor: Callable[[], Cost]) -> RunCost:
         expected = floor()
         server = self.ground.server_seconds()
         history = self._history_size()
@@ -153,7 +154,8 @@ class Bench:
                 part,
                 self.world.rows,
                 cost.seconds,
-                expected,
+                expected.seconds,
+                expected.cpu,
                 cost.client_cpu,
                 self.ground.server_seconds() - server,
                 cost.neighbors,
@@ -169,8 +171,8 @@ class Bench:
         if not self.ground.rows(f"SELECT 1 FROM pg_database WHERE datname = '{LIVE}'"):
             return [0, 0, 0]
         statement = (
-            "SELECT (SELECT count(*) FROM matengine.root_history), "
-            "pg_total_relation_size('matengine.root_history'), "
+            "SELECT (SELECT count(*) FROM matengine.root_held), "
+            "pg_total_relation_size('matengine.root_held') + pg_total_relation_size('matengine.root_span'), "
             "pg_total_relation_size('matengine.unit') + pg_total_relation_size('matengine.run')"
         )
         return [int(str(value)) for value in self.ground.rows(statement, LIVE)[0]]
@@ -230,7 +232,7 @@ class Bench:
         self._measure(
             "incremental",
             RunRequest(RunKind.INCREMENTAL, STACK, as_of=LATER, base_version=1),
-            lambda: full.seconds,
+            lambda: Cost(full.seconds, full.client_cpu),
         )
         self._check_roots(f"{STACK}__mat3", TABLE, LATER)
 

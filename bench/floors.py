@@ -6,7 +6,9 @@ the floor of, so that both meet the same load.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -30,11 +32,28 @@ _COPY_OUT = (
 )
 
 
-class Floors:
-    """The floor of each part, in seconds, measured anew at each call."""
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """Seconds by the clock, and CPU seconds of client and server together."""
 
-    def __init__(self, dsn: str, rows: int) -> None:
+    seconds: float = 0.0
+    cpu: float = 0.0
+
+    def __add__(self, other: Cost) -> Cost:
+        return Cost(self.seconds + other.seconds, self.cpu + other.cpu)
+
+
+class Floors:
+    """The floor of each part, measured anew at each call.
+
+    `server_cpu` tells the CPU seconds of the server so far.
+    """
+
+    def __init__(self, dsn: str, rows: int, server_cpu: Callable[[], float]) -> None:
         self._floor: Any = floor().Floor(dsn, rows, 1)
+        self._floor.timed = self._keep
+        self._server_cpu = server_cpu
+        self._costs: dict[str, Cost] = {}
         self._binary = floor().pb
         self._admin: Any = None
         self._cursor: Any = None
@@ -53,7 +72,7 @@ class Floors:
         self._drop()
         self._admin.connection.close()
 
-    def bulk_upload(self) -> float:
+    def bulk_upload(self) -> Cost:
         """COPY both tables, the segmentation's indexes, and six indexes of the merged table."""
         self._cursor.execute("drop table if exists ann, seg, merged")
         module = floor()
@@ -66,7 +85,7 @@ class Floors:
         self._cursor.execute(_MERGE)
         return spent + self._timed(self._index_merged)
 
-    def ingest(self) -> float:
+    def ingest(self) -> Cost:
         """COPY positions out, COPY ids in, three indexes."""
         module = floor()
         self._cursor.execute(f"drop table if exists filled; create table filled ({module.SEGMENTATION})")
@@ -76,7 +95,7 @@ class Floors:
         self._cursor.execute("drop table filled")
         return spent
 
-    def freeze(self) -> float:
+    def freeze(self) -> Cost:
         """CREATE DATABASE from a template, CREATE TABLE AS, six indexes on two connections."""
         self._cursor.execute("drop table if exists merged")
         self._cursor.connection.close()
@@ -88,14 +107,12 @@ class Floors:
         self._cursor = self._floor.connect(DATABASE)
         return spent + self._timed(lambda: self._cursor.execute(_MERGE)) + self._timed(self._index_merged)
 
-    def update(self, fraction: float) -> float:
+    def update(self, fraction: float) -> Cost:
         """COPY the staged map, UPDATE .. FROM on the indexed table."""
-        self._floor.times.clear()
         self._floor.update(self._cursor, fraction)
-        times = self._floor.times
-        return float(times[f"stage_{fraction}"][0] + times[f"update_{fraction}"][0])
+        return self._costs[f"stage_{fraction}"] + self._costs[f"update_{fraction}"]
 
-    def complete(self, fraction: float) -> float:
+    def complete(self, fraction: float) -> Cost:
         """An update and a freeze."""
         return self.update(fraction) + self.freeze()
 
@@ -128,10 +145,17 @@ class Floors:
 
         whole.copy_in(self._cursor, table, _SEGMENTATION_COLUMNS, columns, whole.n)
 
-    def _timed(self, deed: Callable[[], object]) -> float:
-        self._floor.times.pop("part", None)
-        self._floor.timed("part", deed)
-        return float(self._floor.times["part"][0])
+    def _timed(self, deed: Callable[[], object]) -> Cost:
+        self._keep("part", deed)
+        return self._costs["part"]
+
+    def _keep(self, name: str, deed: Callable[[], object]) -> None:
+        """In place of the floor program's stopwatch."""
+        cpu = self._server_cpu() + time.process_time()
+        began = time.perf_counter()
+        deed()
+        seconds = time.perf_counter() - began
+        self._costs[name] = Cost(seconds, self._server_cpu() + time.process_time() - cpu)
 
     def _drop(self) -> None:
         for name in (DATABASE, COPY):
