@@ -6,8 +6,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from types import CodeType, FunctionType
 
 from paper import plans
 from svg import Band, Card, draw
@@ -39,9 +37,6 @@ FILES: dict[str, tuple[str, str]] = {
 
 JOINED = {RunKind.COMPLETE, RunKind.UPDATE_DATABASE, RunKind.LOOKUP_SVID}
 """Runs made of steps that belong to other workflows, whose titles they show."""
-
-STEPS = "materializationengine.steps."
-"""Deeds and their helpers live here; a helper may be another deed's."""
 
 
 def draw_all() -> dict[str, str]:
@@ -79,7 +74,7 @@ def _planned(step: StepPlan) -> Iterator[Card]:
 
 def _added(before: tuple[Card, ...]) -> Iterator[Card]:
     for card in before:
-        for action in spawned(card.action):
+        for action in ACTIONS[card.action].spawns:
             yield _card(action, "", many=True, by=card.action)
 
 
@@ -88,34 +83,3 @@ def _card(action: str, labels: str, *, many: bool, by: str | None = None) -> Car
     sentence = (known.deed.__doc__ or "").strip().partition("\n")[0]
     text = sentence.partition(" Raises ")[0].replace("`", "")
     return Card(action, text, known.queue, labels, many, by)
-
-
-@dataclass(frozen=True, slots=True)
-class _Found:
-    names: frozenset[str]
-    texts: frozenset[str]
-
-
-def spawned(action: str) -> list[str]:
-    """The actions that an action adds to the next step: those its deed, or a helper of the steps, names."""
-    deed = ACTIONS[action].deed
-    assert isinstance(deed, FunctionType)
-    seen: set[str] = set()
-    todo, texts = [deed], set[str]()
-    while todo:
-        function = todo.pop()
-        found = _read(function.__code__)
-        texts |= found.texts
-        for name in found.names - seen:
-            seen.add(name)
-            helper = function.__globals__.get(name)
-            if isinstance(helper, FunctionType) and helper.__module__.startswith(STEPS):
-                todo.append(helper)
-    return [name for name in ACTIONS if name in texts]
-
-
-def _read(code: CodeType) -> _Found:
-    inner = [_read(constant) for constant in code.co_consts if isinstance(constant, CodeType)]
-    names = frozenset(code.co_names).union(*(part.names for part in inner))
-    texts = frozenset(constant for constant in code.co_consts if isinstance(constant, str))
-    return _Found(names, texts.union(*(part.texts for part in inner)))

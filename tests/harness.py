@@ -86,8 +86,12 @@ class Engine:
 
     def attempt(self, kind: RunKind, datastack: str | None = None, **fields: object) -> RunRecord:
         """A whole run, however it ends."""
+        return self.carry_out(RunRequest(kind, datastack, **fields))  # type: ignore[arg-type]
+
+    def carry_out(self, request: RunRequest) -> RunRecord:
+        """A whole run of a request, however it ends."""
         queue: list[Message] = []
-        record = self.start(RunRequest(kind, datastack, **fields), queue)  # type: ignore[arg-type]
+        record = self.start(request, queue)
         for _ in range(20):
             self.drain(queue)
             found = run_records.find_run(self.services.cluster, record.id, units=True)

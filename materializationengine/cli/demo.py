@@ -19,7 +19,6 @@ from rich.table import Table
 
 from ..bootstrap import Services
 from ..config import Settings
-from ..domain.names import frozen_database
 from ..domain.plan import RunKind, RunStatus
 from ..domain.records import RunRecord
 from ..gateways.worlds import LocalWorlds
@@ -27,6 +26,7 @@ from ..kernel import moments
 from ..stack import launcher
 from ..stack.assembly import Options
 from ..stack.info import DEFAULT_FOLDER, Layout, StackInfo, described
+from ..storage.version_tables import ids_in_order
 from ..workflows.celery_app import create_celery
 from ..workflows.launch import launch
 from ..workflows.requests import RunRequest, UploadRequest
@@ -140,19 +140,17 @@ def _complete(scene: Scene, day: int | None) -> RunRecord:
 
 def _compare(scene: Scene, first: int | None, second: int | None) -> None:
     """Where the two versions differ, from the two databases themselves."""
-    ids = [_roots(scene, version) for version in (first, second)]
+    roots = ("pre_pt_root_id", "post_pt_root_id")
+    ids = [
+        ids_in_order(scene.services.cluster, scene.datastack, version or 0, "synapses", roots)
+        for version in (first, second)
+    ]
     changed = int((ids[0] != ids[1]).any(axis=1).sum())
     neurons = [len(np.unique(part)) - int((part == 0).any()) for part in ids]
     out.print(
         f"\nversion {first} has {neurons[0]:,} neurons at its synapses, version {second} has {neurons[1]:,}; "
         f"of {len(ids[0]):,} synapses [bold]{changed:,} have another root id[/bold]"
     )
-
-
-def _roots(scene: Scene, version: int | None) -> np.ndarray[Any, np.dtype[np.int64]]:
-    with scene.services.cluster.connect(frozen_database(scene.datastack, version or 0), "demo") as connection:
-        rows = connection.table("SELECT pre_pt_root_id, post_pt_root_id FROM synapses ORDER BY id")
-    return np.stack([column.to_numpy() for column in rows.columns], axis=1)
 
 
 def _annotate(scene: Scene, python: str) -> list[RunRecord]:

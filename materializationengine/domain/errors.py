@@ -52,6 +52,10 @@ class NotOffered(UserMistake):
     """The answer is not offered in a form that the request accepts."""
 
 
+class OnlyShown(BadRequest):
+    """The datastack only shows versions of another one."""
+
+
 class MissingLookups(UserMistake):
     """Rows of the moment wait for the look-up of their supervoxels."""
 
@@ -110,6 +114,18 @@ class RunInProgress(UserMistake):
 
 class NoRoom(UserMistake):
     """The plan would fill the database's disk; retire versions, or give it more room."""
+
+
+class KeyReused(UserMistake):
+    """The Idempotency-Key came before with another request; a new request takes a new key."""
+
+
+class UnreadableForm(UserMistake):
+    """The body is in a form that is not read here; send JSON."""
+
+
+class TooManyRequests(UserMistake):
+    """You have asked as often as one may in a while; wait until the time in Retry-After has passed."""
 
 
 class AlreadySuperseded(UserMistake):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 import secrets
 import shutil
@@ -10,20 +9,17 @@ import signal
 import subprocess
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 import psycopg2
 
 from .cluster_home import give, prepare
+from .own_process import PrivateServer
 from .processes import (
     Account,
     ServerError,
-    end,
-    free_port,
     kill_all,
     launch_prefix,
-    open_log,
     processes_in,
     require,
     tail,
@@ -61,10 +57,9 @@ SETTINGS: Mapping[str, str] = {
 }
 _FORGETFUL: Mapping[str, str] = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
 _PORT_TAKEN = "could not create any TCP/IP sockets"
-_ATTEMPTS = 10
 
 
-class PrivateCluster:
+class PrivateCluster(PrivateServer):
     """A PostgreSQL server of our own on 127.0.0.1, with its data in `folder`.
 
     The first start makes the cluster, a later one takes it up again. Started by root it runs under an
@@ -99,13 +94,12 @@ class PrivateCluster:
         keep: bool = True,
     ) -> None:
         self.folder = Path(os.path.abspath(folder))
-        self.port = 0
+        super().__init__(f"the PostgreSQL server of {self.folder}")
         self._settings = {**SETTINGS, **({} if durable else _FORGETFUL), **(settings or {})}
         self._extensions = extensions
         self._log = log
         self.keep = keep
         self._account: Account | None = None
-        self._process: subprocess.Popen[bytes] | None = None
 
     @property
     def data(self) -> Path:
@@ -116,18 +110,6 @@ class PrivateCluster:
     def log(self) -> Path:
         """File of the server's log."""
         return self._log or self.folder.resolve() / "server.log"
-
-    @property
-    def running(self) -> bool:
-        """Whether the server we started is alive."""
-        return self._process is not None and self._process.poll() is None
-
-    @property
-    def pid(self) -> int:
-        """Process id of the running server."""
-        if self._process is None:
-            raise ServerError(f"the PostgreSQL server of {self.folder} is not running")
-        return self._process.pid
 
     @property
     def url(self) -> str:
@@ -143,7 +125,7 @@ class PrivateCluster:
         try:
             self._start()
         except BaseException:
-            self._end()
+            self._shut_down()
             # What was there before may be another's, even a running one's.
             if new and not self.keep:
                 self._remove()
@@ -155,35 +137,22 @@ class PrivateCluster:
         prepare(self.folder, self._account, keep=self.keep)
         self._initialize()
         self._clear_leftovers()
-        # The same port again after a death, so that its clients find it back.
-        wanted = [self.port] if self.port else []
-        if not any(map(self._launch, itertools.chain(wanted, (free_port() for _ in range(_ATTEMPTS))))):
-            raise ServerError(f"PostgreSQL found no free port in {_ATTEMPTS} attempts; see {self.log}")
+        self._find_port(self._launch, self.log)
         self._check_extensions()
 
     def stop(self) -> None:
         """Shut down, clients or not, and leave no process behind."""
-        self._end()
+        self._shut_down()
         if not self.keep:
             self._remove()
 
-    def _end(self) -> None:
-        if self._process is not None:
-            end(self._process, signal.SIGINT, signal.SIGQUIT)
-            self._process = None
+    def _shut_down(self) -> None:
+        self._end(signal.SIGINT, signal.SIGQUIT)
 
     def _remove(self) -> None:
         shutil.rmtree(self.folder.resolve(), ignore_errors=True)
         if self.folder.is_symlink():
             self.folder.unlink()
-
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
 
     def _initialize(self) -> None:
         if (self.data / "PG_VERSION").exists() and (self.folder / "password").exists():
@@ -240,22 +209,18 @@ class PrivateCluster:
         }
         words = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
         # SIGQUIT, an immediate shutdown, takes the backends along; SIGKILL would leave busy ones running.
-        prefix = launch_prefix(signal.SIGQUIT, self._account)
-        with open_log(self.log) as sink:
-            process = subprocess.Popen(
-                [*prefix, self._binary("postgres"), "-D", str(self.data), *words],
-                stdin=subprocess.DEVNULL,
-                stdout=sink,
-                stderr=sink,
-                cwd=self.data,
-                start_new_session=True,  # an interrupt on the terminal is the owner's to hear
-            )
-        self._process, self.port = process, port
+        process, _ = self._spawn(
+            [self._binary("postgres"), "-D", str(self.data), *words],
+            log=self.log,
+            folder=self.data,
+            dies_by=signal.SIGQUIT,
+            account=self._account,
+        )
+        self.port = port
         wait_until(lambda: self._accepting() or process.poll() is not None, 60.0)
         if self._accepting():
             return True
-        end(process, signal.SIGQUIT)
-        self._process = None
+        self._end(signal.SIGQUIT)
         if _PORT_TAKEN in tail(self.log, 20):
             return False
         raise ServerError(f"PostgreSQL did not start in {self.folder}; {self.log} ends:\n{tail(self.log)}")

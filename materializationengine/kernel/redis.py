@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 import secrets
 import signal
 import socket
-import subprocess
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
+from .own_process import PrivateServer
 from .processes import (
     ServerError,
-    end,
-    free_port,
     kill_all,
-    launch_prefix,
-    open_log,
     processes_in,
     require,
     tail,
@@ -26,10 +20,9 @@ from .processes import (
 )
 
 PACKAGES = "redis-server"
-_ATTEMPTS = 10
 
 
-class PrivateRedis:
+class PrivateRedis(PrivateServer):
     """A redis-server of our own on 127.0.0.1.
 
     It keeps nothing on disk: the ledger, not the broker, is the truth. It refuses writes rather than forget
@@ -38,27 +31,14 @@ class PrivateRedis:
 
     def __init__(self, folder: Path | str, *, log: Path | None = None) -> None:
         self.folder = Path(os.path.abspath(folder))
-        self.port = 0
+        super().__init__(f"the Redis server of {self.folder}")
         self._password = ""
         self._log = log
-        self._process: subprocess.Popen[bytes] | None = None
 
     @property
     def log(self) -> Path:
         """File of the server's log."""
         return self._log or self.folder / "server.log"
-
-    @property
-    def running(self) -> bool:
-        """Whether the server we started is alive."""
-        return self._process is not None and self._process.poll() is None
-
-    @property
-    def pid(self) -> int:
-        """Process id of the running server."""
-        if self._process is None:
-            raise ServerError(f"the Redis server of {self.folder} is not running")
-        return self._process.pid
 
     @property
     def url(self) -> str:
@@ -72,25 +52,12 @@ class PrivateRedis:
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         kill_all(lambda: processes_in(self.folder, "redis-server"))
         self._password = self._password or secrets.token_urlsafe(18)
-        # The same port again after a death, so that its clients find it back.
-        wanted = [self.port] if self.port else []
-        if any(map(self._launch, itertools.chain(wanted, (free_port() for _ in range(_ATTEMPTS))))):
-            return self
-        raise ServerError(f"Redis found no free port in {_ATTEMPTS} attempts; see {self.log}")
+        self._find_port(self._launch, self.log)
+        return self
 
     def stop(self) -> None:
         """End the server; what was queued is forgotten."""
-        if self._process is not None:
-            end(self._process, signal.SIGTERM)
-            self._process = None
-
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
+        self._end(signal.SIGTERM)
 
     def _launch(self, port: int) -> bool:
         """One attempt on one port; False when somebody took it first."""
@@ -100,21 +67,13 @@ class PrivateRedis:
             f'bind 127.0.0.1\nport {port}\nrequirepass {self._password}\ndir "{self.folder}"\n'
             'save ""\nappendonly no\nmaxmemory-policy noeviction\ndaemonize no\n'
         )
-        with open_log(self.log) as sink:
-            start = sink.tell()
-            process = subprocess.Popen(
-                [*launch_prefix(signal.SIGKILL), require("redis-server", PACKAGES), str(configuration)],
-                stdin=subprocess.DEVNULL,
-                stdout=sink,
-                stderr=sink,
-                start_new_session=True,
-            )
-        self._process, self.port = process, port
+        command = [require("redis-server", PACKAGES), str(configuration)]
+        process, start = self._spawn(command, log=self.log, folder=self.folder)
+        self.port = port
         wait_until(lambda: self._answers() or process.poll() is not None, 30.0)
         if process.poll() is None and self._answers():
             return True
-        end(process, signal.SIGTERM)
-        self._process = None
+        self._end(signal.SIGTERM)
         if "Address already in use" in self.log.read_bytes()[start:].decode(errors="replace"):
             return False
         raise ServerError(f"Redis did not start in {self.folder}; the end of {self.log}:\n{tail(self.log)}")

@@ -5,12 +5,11 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from ..kernel.processes import ServerError, end, launch_prefix, open_log
+from ..kernel.own_process import OwnProcess
 
 
 class Server(Protocol):
@@ -31,7 +30,7 @@ class Server(Protocol):
         """End it and whatever it started."""
 
 
-class Child:
+class Child(OwnProcess):
     """A command that runs until it is stopped.
 
     Parameters
@@ -61,25 +60,13 @@ class Child:
         patience: float = 5.0,
     ) -> None:
         self.command = tuple(command)
+        super().__init__(" ".join(self.command))
         self.log = log
         self._environment = environment
         self._folder = folder
         self._inherit = () if inherit is None else (inherit,)
         self._patience = patience
-        self._process: subprocess.Popen[bytes] | None = None
         self._silence = 0
-
-    @property
-    def running(self) -> bool:
-        """Whether the process is alive."""
-        return self._process is not None and self._process.poll() is None
-
-    @property
-    def pid(self) -> int:
-        """Its process id."""
-        if self._process is None:
-            raise ServerError(f"{' '.join(self.command)} is not running")
-        return self._process.pid
 
     def spoke(self) -> bool:
         """Whether it has written to its log since its last start: the first sign of life of most programs."""
@@ -87,28 +74,25 @@ class Child:
 
     def start(self) -> None:
         """Start it, after sweeping up what an earlier life left."""
-        self._sweep()
-        with open_log(self.log) as sink:
-            self._silence = sink.tell()
-            self._process = subprocess.Popen(
-                [*launch_prefix(signal.SIGKILL), *self.command],
-                stdin=subprocess.DEVNULL,
-                stdout=sink,
-                stderr=sink,
-                cwd=self._folder,
-                env=dict(self._environment()),
-                pass_fds=self._inherit,
-                start_new_session=True,  # its own process group, which can be ended as a whole
-            )
+        if self._process is not None:
+            _sweep(self.pid)
+        _, self._silence = self._spawn(
+            self.command,
+            log=self.log,
+            folder=self._folder,
+            environment=self._environment(),
+            inherit=self._inherit,
+        )
 
     def stop(self) -> None:
         """SIGTERM, SIGQUIT, SIGKILL, each with time to obey; then the rest of its process group."""
         if self._process is not None:
-            end(self._process, signal.SIGTERM, signal.SIGQUIT, patience=self._patience)
-            self._sweep()
-            self._process = None
+            group = self.pid
+            self._end(signal.SIGTERM, signal.SIGQUIT, patience=self._patience)
+            _sweep(group)
 
-    def _sweep(self) -> None:
-        if self._process is not None:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(self._process.pid, signal.SIGKILL)
+
+def _sweep(group: int) -> None:
+    """SIGKILL to what is left of a process group."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(group, signal.SIGKILL)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ..storage.run_control import hold
 from .work import Report, Work
 
 
@@ -16,5 +17,5 @@ class Wait:
 
 def wait(work: Work, args: Wait) -> Report:
     """Hold a worker and a connection for a while."""
-    work.connection.rows("SELECT pg_sleep($1::float8)", args.seconds)
+    hold(work.connection, args.seconds)
     return Report(1)

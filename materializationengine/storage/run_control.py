@@ -166,3 +166,8 @@ def request_of(cluster: Cluster, run_id: str) -> dict[str, Any]:
         raise BadRequest(f"run {run_id} was started by an older release, which kept no request; start it anew")
     request: dict[str, Any] = json.loads(text)
     return request
+
+
+def hold(connection: Connection, seconds: float) -> None:
+    """Keep a connection at work for some seconds, as a long statement would."""
+    connection.rows(sql("control", "hold"), seconds)

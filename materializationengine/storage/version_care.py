@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from ..domain.errors import BadRequest, TableExists, UnknownTable, UnknownVersion, VersionNotAvailable
+from ..domain.errors import BadRequest, OnlyShown, TableExists, UnknownTable, UnknownVersion, VersionNotAvailable
 from ..kernel import moments
 from ..kernel.columns import Connection
 from .sql import sql
@@ -81,6 +81,13 @@ def create_virtual(
     if made is None:
         raise TableExists(f"{name} has a version {number} already; choose another name", field="virtual_version_name")
     connection.execute(sql("retention", "copy_tables"), held.id, made[0], list(tables))
+
+
+def refuse_virtual(connection: Connection, datastack: str) -> None:
+    """Raises OnlyShown for a datastack that shows versions of another: work on it would be work on all of that one."""
+    if connection.value(sql("retention", "only_shows"), datastack):
+        told = f"datastack {datastack!r} only shows versions of another one; start work on that one"
+        raise OnlyShown(told, field="datastack")
 
 
 def _check_tables(connection: Connection, id_: int, number: int, tables: Sequence[str]) -> None:

@@ -6,12 +6,16 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
 from ..domain.datastack import Datastack
 from ..domain.errors import UnknownVersion
+from ..domain.names import frozen_database
 from ..kernel import moments
 from .engines import Cluster
 from .live_database import exists
-from .sql import sql
+from .sql import quote, sql
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,3 +71,13 @@ def version_rows(cluster: Cluster, datastack: Datastack, number: int | None = No
         )
         for version, time_stamp, status, expires_on, revision in rows
     ]
+
+
+def ids_in_order(
+    cluster: Cluster, datastack: str, version: int, table: str, columns: tuple[str, ...]
+) -> npt.NDArray[np.int64]:
+    """Columns of ids of a version's table, shape (rows, columns), in the order of the row's own id."""
+    statement = sql("frozen", "in_order_of_id", columns=", ".join(map(quote, columns)), table=quote(table))
+    with cluster.connect(frozen_database(datastack, version), "ids in order") as connection:
+        rows = connection.table(statement)
+    return np.stack([column.to_numpy() for column in rows.columns], axis=1)

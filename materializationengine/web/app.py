@@ -9,6 +9,7 @@ from flask_smorest import Api
 
 from .. import __version__
 from ..config import Settings
+from ..kernel.logs import configure
 from ..kernel.urls import normalize
 from . import annotations as annotation_service
 from . import (
@@ -25,6 +26,7 @@ from . import (
     views,
 )
 from .arguments import MATERIALIZE
+from .description import page
 from .extensions import db
 from .parts import KEY, Parts
 
@@ -41,7 +43,10 @@ class _Api(Api):
 
 def create_app(settings: Settings | None = None) -> Flask:
     """The application. Connections are opened by the requests that need them. Raises ConfigurationError."""
-    settings = settings or Settings.from_env(os.environ)
+    if settings is None:
+        # Whoever hands settings in, a test or a program, has its own idea of logs.
+        settings = Settings.from_env(os.environ)
+        configure(settings.log_level, settings.censor())
     app = Flask("materializationengine", static_folder=None)
     app.extensions[KEY] = Parts(settings)
     # flask-sqlalchemy wants one address at start; sessions choose their own, see `extensions`.
@@ -51,8 +56,6 @@ def create_app(settings: Settings | None = None) -> Flask:
         API_TITLE="Materialization Engine",
         API_VERSION=__version__,
         OPENAPI_VERSION="3.0.3",
-        OPENAPI_URL_PREFIX=versions.MATERIALIZE,
-        OPENAPI_JSON_PATH="openapi.json",
     )
     app.json.sort_keys = False  # type: ignore[attr-defined]
     db.init_app(app)
@@ -72,3 +75,4 @@ def _open_doors(app: Flask) -> None:
     # Clients of either generation find the triggers under their own path.
     for room in (materialize, operation):
         api.register_blueprint(room.blueprint, url_prefix=f"{MATERIALIZE}/v3", name=f"{room.blueprint.name}_v3")
+    page.init_app(app, api)

@@ -6,6 +6,8 @@ One place decides; what a caller may do is asked of `gateways.auth`, which keeps
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
 from functools import wraps
 from typing import Any, TypeVar, cast
 
@@ -32,40 +34,79 @@ def token() -> str | None:
     return request.args.get(TOKEN) or request.cookies.get(TOKEN)
 
 
+class Level(StrEnum):
+    """What a caller must hold to be let in."""
+
+    OPEN = "nothing"
+    LOGIN = "a token"
+    VIEW = "view"
+    EDIT = "edit"
+    DATASET_ADMIN = "dataset administrator"
+    ADMIN = "administrator"
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """Who is let into a view; `namespace` is the word of the path whose dataset decides, where one does."""
+
+    level: Level
+    namespace: str = ""
+
+
+def rule_of(view: Callable[..., Any]) -> Rule | None:
+    """The rule that guards a view; None for one that nobody has thought about."""
+    return cast("Rule | None", getattr(view, "rule", None))
+
+
 def needs(permission: str, namespace: str = "datastack") -> Callable[[View], View]:
     """Let in who has the permission for the datastack, or aligned volume, named in the path."""
+    return _guarded(Rule(Level(permission), namespace))
 
+
+def needs_dataset_admin(view: View) -> View:
+    """Let in who administers the dataset of the datastack named in the path."""
+    return _guarded(Rule(Level.DATASET_ADMIN, "datastack"))(view)
+
+
+def needs_admin(view: View) -> View:
+    """Let in the site's administrators."""
+    return _guarded(Rule(Level.ADMIN))(view)
+
+
+def needs_login(view: View) -> View:
+    """Let in whoever has a token; the view itself looks at what may be seen."""
+    return _guarded(Rule(Level.LOGIN))(view)
+
+
+def open_to_all(view: View) -> View:
+    """Let in everybody: for health, versions and the description of the API, and for nothing else."""
+    return _guarded(Rule(Level.OPEN))(view)
+
+
+def _guarded(rule: Rule) -> Callable[[View], View]:
     def decorate(view: View) -> View:
         @wraps(view)
         def guarded(*args: Any, **kwargs: Any) -> Any:
-            g.user = parts().auth.require(token(), permission, namespace, kwargs[namespace])
+            if rule.level is not Level.OPEN:
+                g.user = _let_in(rule, kwargs.get(rule.namespace, ""))
             return view(*args, **kwargs)
 
+        guarded.rule = rule  # type: ignore[attr-defined]
         return cast(View, guarded)
 
     return decorate
 
 
-def needs_admin(view: View) -> View:
-    """Let in the site's administrators."""
-
-    @wraps(view)
-    def guarded(*args: Any, **kwargs: Any) -> Any:
-        g.user = parts().auth.require_admin(token())
-        return view(*args, **kwargs)
-
-    return cast(View, guarded)
-
-
-def needs_login(view: View) -> View:
-    """Let in whoever has a token."""
-
-    @wraps(view)
-    def guarded(*args: Any, **kwargs: Any) -> Any:
-        g.user = parts().auth.user(token())
-        return view(*args, **kwargs)
-
-    return cast(View, guarded)
+def _let_in(rule: Rule, name: str) -> User:
+    auth, held = parts().auth, token()
+    match rule.level:
+        case Level.ADMIN:
+            return auth.require_admin(held)
+        case Level.DATASET_ADMIN:
+            return auth.require_dataset_admin(held, rule.namespace, name)
+        case Level.LOGIN:
+            return auth.user(held)
+    return auth.require(held, rule.level.value, rule.namespace, name)
 
 
 def user() -> User:

@@ -6,18 +6,21 @@ from flask import Blueprint, Response, jsonify
 
 from ..domain.errors import StorageUnavailable
 from ..storage.health import count_versions, ping
+from .auth import open_to_all
 from .parts import parts
 
 blueprint = Blueprint("health", __name__)
 
 
 @blueprint.get("/health/live")
+@open_to_all
 def live() -> Response:
     """The process answers; it asks nobody else."""
     return jsonify({"status": "ok"})
 
 
 @blueprint.get("/health/ready")
+@open_to_all
 def ready() -> tuple[Response, int]:
     """Whether requests that need the database would be served."""
     try:
@@ -28,6 +31,7 @@ def ready() -> tuple[Response, int]:
 
 
 @blueprint.get("/health")
+@open_to_all
 def health() -> Response:
     """Versions in each live database."""
     return jsonify(count_versions(parts().services.cluster))

@@ -10,17 +10,13 @@ from flask import Response, jsonify
 from ..domain.errors import BadRequest, UnknownVersion
 from ..domain.names import segmentation_table
 from ..domain.plan import RunStatus
-from ..domain.schemas import Column, SqlType, schema
-from ..storage import run_records
+from ..storage import preview, run_records
 from ..storage import version_registry as registry
-from ..storage.annotation_rows import read_rows
 from ..storage.csv_dump import dump_table
-from ..storage.sql import quote
-from ..storage.tables import position_expressions, qualified
 from ..storage.version_registry import Version
 from ..workflows import status
 from .arguments import MATERIALIZE, Blueprint
-from .auth import needs_admin
+from .auth import check_read, needs_admin, needs_dataset_admin
 from .extensions import live_session
 from .parts import parts
 from .records import version_record
@@ -125,25 +121,14 @@ def volume_rows(aligned_volume: str, version: int, table: str) -> Response:
     """The first ten rows of a table, as they lie."""
     found, session = _version(aligned_volume, version)
     held = registry.table(session, parts().datastack(found.datastack), found, table)
-    kind = schema(held.schema)
-    columns = kind.flat_columns() if found.is_merged else kind.annotation_columns()
-    listed = ", ".join(_expression(column) for column in columns)
-    statement = f"SELECT {listed} FROM {qualified(table)} a LIMIT {_FIRST_ROWS}"
-    with parts().pool.connection(found.database, in_order=True) as connection:
-        return jsonify(read_rows(columns, connection.table(statement)))
-
-
-def _expression(column: Column) -> str:
-    if column.type is SqlType.POINTZ:
-        return position_expressions(column.name)
-    return f"a.{quote(column.name)}" + ("::text" if column.type is SqlType.TIMESTAMP else "")
+    return jsonify(preview.first_rows(parts().pool, found, held, _FIRST_ROWS))
 
 
 @blueprint.route(
     "/materialize/run/dump_csv_table/datastack/<datastack>/version/<int(signed=True):version>/table_name/<table>/",
     methods=["POST"],
 )
-@needs_admin
+@needs_dataset_admin
 def dump_csv_table(datastack: str, version: int, table: str) -> Response:
     """Write a table of a version, -1 for the newest, into the folder of MATERIALIZATION_DUMP_FOLDER."""
     folder = parts().settings.dump_folder
@@ -154,6 +139,7 @@ def dump_csv_table(datastack: str, version: int, table: str) -> Response:
     number = _newest(session, datastack) if version == -1 else version
     found = registry.readable_version(session, datastack, number)
     held = registry.table(session, stack, found, table)
+    check_read(held.annotation)
     target = Path(folder) / datastack / f"v{number}"
     dumps = [dump_table(parts().services.cluster, found.database, table, target)]
     if not found.is_merged and held.segmentation is not None:

@@ -10,11 +10,15 @@ from flask import Response, jsonify
 from ..domain.errors import BadRequest, NotAllowed, UnknownRun
 from ..domain.plan import RunKind
 from ..domain.records import RunRecord
+from ..storage import annotation_catalog as catalog
 from ..storage import run_control, run_records, schedules
+from ..storage.ledger import new_run_id
 from ..workflows.launch import launch, pause_scope, resume, retry, wake
 from ..workflows.requests import RunRequest
 from .arguments import MATERIALIZE, Blueprint
-from .auth import needs_admin, needs_login, token, user
+from .auth import check_write, needs_admin, needs_login, token, user
+from .extensions import live_session
+from .once import given_key, told
 from .parts import parts
 from .run_payloads import ListOptions, PauseBody, RunBody, run_request
 
@@ -46,11 +50,8 @@ def get_run(run_id: str) -> Response:
 @needs_login
 @blueprint.arguments(RunBody)
 def start_run(body: dict[str, Any]) -> tuple[Response, int]:
-    """Start a run. Look-ups of one table take the permission to edit, all else an administrator."""
-    if body["kind"] in (RunKind.INGEST, RunKind.LOOKUP_SVID) and body.get("table") and body.get("datastack"):
-        parts().auth.require(token(), "edit", "datastack", body["datastack"])
-    else:
-        parts().auth.require_admin(token())
+    """Start a run. Look-ups of one table take who may write to it, all else an administrator."""
+    _let_start(body)
     if (body["kind"] == RunKind.BULK_UPLOAD) != (body.get("upload") is not None):
         raise BadRequest("upload: describes a bulk-upload, and nothing else", field="upload")
     return started(run_request(body, str(user().id)))
@@ -65,7 +66,7 @@ def control_run(run_id: str, deed: str) -> tuple[Response, int]:
     if deed == "cancel":
         run_control.cancel(services.cluster, run_id, by)
         return jsonify(run_records.find_run(services.cluster, run_id).to_json()), HTTPStatus.OK
-    record = resume(services, run_id, send) if deed == "resume" else retry(services, run_id, send, by)
+    record = resume(services, run_id, send) if deed == "resume" else retry(services, run_id, send, by, given_key())
     return jsonify(record.to_json()), ACCEPTED
 
 
@@ -117,7 +118,20 @@ def _pauses() -> Response:
 def started(request: RunRequest) -> tuple[Response, int]:
     """Start a run and answer with its record."""
     known = parts()
-    return jsonify(launch(known.services, request, known.celery.send).to_json()), ACCEPTED
+    key, run_id = given_key(), new_run_id()
+    record = launch(known.services, request, known.celery.send, run_id=run_id, key=key)
+    told(key is not None and record.id != run_id)
+    return jsonify(record.to_json()), ACCEPTED
+
+
+def _let_start(body: dict[str, Any]) -> None:
+    """Raises NotAllowed, TableDenied, UnknownTable."""
+    stack, table = body.get("datastack"), body.get("table")
+    if body["kind"] not in (RunKind.INGEST, RunKind.LOOKUP_SVID) or not table or not stack:
+        parts().auth.require_admin(token())
+        return
+    parts().auth.require(token(), "edit", "datastack", stack)
+    check_write(catalog.find(live_session(parts().datastack(stack).aligned_volume), table))
 
 
 def _may_see(record: RunRecord) -> bool:

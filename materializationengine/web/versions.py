@@ -11,7 +11,7 @@ from ..domain.errors import UnknownVersion
 from ..storage import version_registry as registry
 from ..storage.frozen_counts import row_count
 from .arguments import MATERIALIZE, Blueprint, generations
-from .auth import check_read, needs
+from .auth import check_read, needs, open_to_all
 from .encoders.headers import warn
 from .extensions import live_session
 from .parts import parts
@@ -26,12 +26,14 @@ GENERATIONS = [2, 3]
 
 
 @service.route("/api/versions")
+@open_to_all
 def api_versions() -> Response:
     """Generations of this API."""
     return jsonify(GENERATIONS)
 
 
 @service.route("/version")
+@open_to_all
 def software_version() -> Response:
     """Release of the software."""
     return jsonify(__version__)

@@ -22,6 +22,11 @@ from ..steps import (
 )
 from ..steps.work import Report, Work
 
+
+class UndeclaredSpawn(RuntimeError):
+    """A deed added units that its action does not declare, so that neither plan nor manual knew of them."""
+
+
 PROCESS = "process"
 """Queue of many small units: look-ups and loads."""
 
@@ -31,11 +36,12 @@ WORKFLOW = "workflow"
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """One kind of unit."""
+    """One kind of unit, and the actions of the units that it may add to the next step."""
 
     arguments: type[Any]
     deed: Callable[[Work, Any], Report]
     queue: str
+    spawns: tuple[str, ...] = ()
 
 
 ACTIONS: dict[str, Action] = {
@@ -43,27 +49,29 @@ ACTIONS: dict[str, Action] = {
     "bulk_load.load": Action(bulk_load.Load, bulk_load.load, PROCESS),
     "bulk_load.index": Action(bulk_load.Index, bulk_load.index, WORKFLOW),
     "bulk_load.publish": Action(bulk_load.Publish, bulk_load.publish, WORKFLOW),
-    "ingest.scan": Action(ingest.Scan, ingest.scan, WORKFLOW),
+    "ingest.scan": Action(ingest.Scan, ingest.scan, WORKFLOW, ("ingest.look_up",)),
     "ingest.look_up": Action(ingest.LookUp, ingest.look_up, PROCESS),
     "ingest.index": Action(ingest.Index, ingest.index, WORKFLOW),
     "ingest.prepare": Action(ingest.Prepare, ingest.prepare, PROCESS),
     "ingest.look_up_given": Action(ingest.LookUpGiven, ingest.look_up_given, PROCESS),
-    "missing_roots.scan": Action(missing_roots.Scan, missing_roots.scan, WORKFLOW),
+    "missing_roots.scan": Action(missing_roots.Scan, missing_roots.scan, WORKFLOW, ("missing_roots.fill",)),
     "missing_roots.fill": Action(missing_roots.Fill, missing_roots.fill, PROCESS),
     "bad_roots.remove": Action(bad_roots.Remove, bad_roots.remove, WORKFLOW),
-    "update_roots.scan": Action(update_roots.Scan, update_roots.scan, WORKFLOW),
+    "update_roots.scan": Action(update_roots.Scan, update_roots.scan, WORKFLOW, ("update_roots.look_up",)),
     "update_roots.look_up": Action(update_roots.LookUp, update_roots.look_up, PROCESS),
     "update_roots.apply": Action(update_roots.Apply, update_roots.apply, WORKFLOW),
     "freeze.create": Action(freeze.Create, freeze.create, WORKFLOW),
-    "freeze.copy": Action(freeze.Copy, freeze.copy, WORKFLOW),
+    "freeze.copy": Action(freeze.Copy, freeze.copy, WORKFLOW, ("freeze.index", "freeze.verify")),
     "freeze.index": Action(freeze.Index, freeze.index, WORKFLOW),
     "freeze.verify": Action(freeze.Verify, freeze.verify, WORKFLOW),
     "views.build": Action(views.Build, views.build, WORKFLOW),
     "freeze.publish": Action(freeze.Publish, freeze.publish, WORKFLOW),
-    "incremental.copy": Action(incremental.Copy, incremental.copy, WORKFLOW),
+    "incremental.copy": Action(
+        incremental.Copy, incremental.copy, WORKFLOW, ("freeze.index", "freeze.verify", "incremental.settle")
+    ),
     "incremental.settle": Action(incremental.Settle, incremental.settle, WORKFLOW),
     "mend.swap_in": Action(mend.SwapIn, mend.swap_in, WORKFLOW),
-    "retire.decide": Action(retire.Decide, retire.decide, WORKFLOW),
+    "retire.decide": Action(retire.Decide, retire.decide, WORKFLOW, ("retire.drop",)),
     "retire.drop": Action(retire.Drop, retire.drop, WORKFLOW),
     "retire.prune": Action(retire.Prune, retire.prune, WORKFLOW),
     "dummy.wait": Action(dummy.Wait, dummy.wait, PROCESS),
@@ -71,9 +79,13 @@ ACTIONS: dict[str, Action] = {
 
 
 def perform(work: Work, spec: UnitSpec) -> Report:
-    """Do what a unit says."""
+    """Do what a unit says. Raises UndeclaredSpawn where its deed adds work that its action does not name."""
     action = ACTIONS[spec.action]
-    return action.deed(work, from_json(spec.args, action.arguments))
+    report = action.deed(work, from_json(spec.args, action.arguments))
+    strange = {added.action for added in report.spawned} - set(action.spawns)
+    if strange:
+        raise UndeclaredSpawn(f"{spec.action} added units of {', '.join(sorted(strange))}")
+    return report
 
 
 def unit(action: str, arguments: object, label: str = "") -> UnitSpec:

@@ -19,7 +19,7 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from materializationengine.kernel import cluster_home, postgres, processes
+from materializationengine.kernel import cluster_home, own_process, postgres, processes
 from materializationengine.kernel import redis as private_redis
 from materializationengine.kernel.postgres import PrivateCluster, ServerError
 from materializationengine.kernel.redis import PrivateRedis
@@ -107,7 +107,7 @@ def test_a_taken_port_leads_to_another(cluster: PrivateCluster, monkeypatch: pyt
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         ports = iter([taken.getsockname()[1], processes.free_port()])
-        monkeypatch.setattr(postgres, "free_port", lambda: next(ports))
+        monkeypatch.setattr(own_process, "free_port", lambda: next(ports))
         cluster.start()
         assert ask(cluster, "SELECT 1") == 1
         assert next(ports, None) is None

@@ -11,7 +11,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from materializationengine.config import Settings
-from materializationengine.domain.errors import NotAllowed, NotLoggedIn
+from materializationengine.domain.errors import NotAllowed, NotLoggedIn, RunInProgress
 from materializationengine.gateways.auth import User
 from materializationengine.web.app import create_app
 from materializationengine.web.parts import parts
@@ -146,6 +146,27 @@ def test_runs_show_only_what_one_may_view(guarded: Flask) -> None:
         status(guarded, "writer", "POST", "/materialize/api/v3/runs", {"kind": "freeze", "datastack": frozen.DATASTACK})
         == 403
     )
+
+
+@pytest.mark.parametrize("trigger", ["ingest_annotations", "lookup_svid"])
+def test_a_trigger_of_a_table_takes_who_may_write_to_it(
+    guarded: Flask, trigger: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    def launch(services: Any, request: Any, send: Any, **_: Any) -> Any:
+        asked.append(request.table)
+        raise RunInProgress
+
+    monkeypatch.setattr("materializationengine.web.runs.launch", launch)
+    path = f"/materialize/api/v2/materialize/run/{trigger}/datastack/{frozen.DATASTACK}/nuclei"
+    people = (None, "stranger", "reader", "writer", "owner", "admin", "writer")
+    assert [status(guarded, who, "POST", path, {}) for who in people] == [401, 403, 403, 401, 409, 409, 401]
+    kind = {"ingest_annotations": "ingest", "lookup_svid": "lookup-svid"}[trigger]
+    body = {"kind": kind, "datastack": frozen.DATASTACK, "table": "nuclei"}
+    seen = [status(guarded, who, "POST", "/materialize/api/v3/runs", body) for who in people]
+    assert seen == [401, 403, 403, 401, 409, 409, 401]
+    assert asked == ["nuclei"] * 4
 
 
 def test_tables_belong_to_their_owners(guarded: Flask) -> None:

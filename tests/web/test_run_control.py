@@ -54,6 +54,13 @@ def test_pause_and_unpause(client: FlaskClient) -> None:
     assert client.post(f"{RUNS}/pause", json={"datastack": "nobody"}).status_code == 404
 
 
+@pytest.mark.parametrize("kind", ["freeze", "complete", "ingest", "update-roots", "update-database"])
+def test_no_work_is_started_on_a_datastack_that_only_shows(client: FlaskClient, kind: str) -> None:
+    """A version frozen under the public name would show every table of its parent."""
+    answer = client.post(RUNS, json={"kind": kind, "datastack": frozen.PUBLIC})
+    assert (answer.status_code, answer.json["error"]) == (400, "only_shown"), answer.text
+
+
 def test_firings_are_listed(client: FlaskClient) -> None:
     assert isinstance(client.get(f"{RUNS}/schedules").json, list)
 

@@ -1,8 +1,9 @@
 """The Celery application of a worker that dies by SIGKILL where it is told to, once for each place.
 
-`CRASH_AT` lists places `POINT ACTION`, where POINT is `claimed` (before the deed), `worked` (after it, before the
-commit) or `committed` (after the commit, before the messages). `CRASH_ALL` takes the whole worker along, not only
-the child. A marker file in `CRASH_FOLDER` keeps a place from being met twice.
+`CRASH_AT` lists places `POINT ACTION` (in whatever workflow it comes first) or `POINT ACTION KIND`, where POINT is
+`claimed` (before the deed), `worked` (after it, before the commit) or `committed` (after the commit, before the
+messages). `CRASH_ALL` takes the whole worker along, not only the child. A marker file in `CRASH_FOLDER` keeps a place
+from being met twice.
 """
 
 from __future__ import annotations
@@ -21,31 +22,32 @@ FOLDER = Path(os.environ.pop("CRASH_FOLDER", "."))
 WHOLE_WORKER = os.environ.pop("CRASH_ALL", "") == "true"
 
 
-def crash(point: str, action: str) -> None:
+def crash(point: str, action: str, kind: str) -> None:
     """Die here, unless that was done before."""
-    marker = FOLDER / f"{point} {action}"
-    if f"{point} {action}" in PLACES and not marker.exists():
-        marker.touch()
-        if WHOLE_WORKER:
-            os.kill(os.getppid(), signal.SIGKILL)
-        os.kill(os.getpid(), signal.SIGKILL)
+    for place in (f"{point} {action}", f"{point} {action} {kind}"):
+        marker = FOLDER / place
+        if place in PLACES and not marker.exists():
+            marker.touch()
+            if WHOLE_WORKER:
+                os.kill(os.getppid(), signal.SIGKILL)
+            os.kill(os.getpid(), signal.SIGKILL)
 
 
 def wrap() -> None:
     """Put the three places around the deed."""
     perform, due = execute.perform, execute.ledger.due
-    last: dict[str, str] = {}
+    last: list[tuple[str, str]] = []
 
     def crashing(work: Any, spec: Any) -> Any:
-        last["action"] = spec.action
-        crash("claimed", spec.action)
+        last[:] = [(spec.action, str(work.plan.kind))]
+        crash("claimed", *last[0])
         report = perform(work, spec)
-        crash("worked", spec.action)
+        crash("worked", *last[0])
         return report
 
     def crashing_due(*args: Any, **kwargs: Any) -> Any:
-        if "action" in last:
-            crash("committed", last.pop("action"))
+        if last:
+            crash("committed", *last.pop())
         return due(*args, **kwargs)
 
     execute.perform = crashing

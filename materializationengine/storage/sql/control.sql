@@ -77,3 +77,6 @@ ON CONFLICT (name) DO UPDATE
 SET tokens = least($3::float8, b.tokens + $2::float8 * extract(epoch FROM clock_timestamp() - b.refilled)::float8) - 1,
     refilled = clock_timestamp()
 RETURNING tokens
+
+-- hold --
+SELECT pg_sleep($1::float8)

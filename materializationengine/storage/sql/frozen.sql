@@ -106,3 +106,6 @@ WHERE datastack = $1 AND ($2::int IS NULL OR version = $2::int) ORDER BY version
 SELECT v.version, t.table_name, t.row_count, t.digest
 FROM analysisversion v JOIN matengine.frozen_table t ON t.analysisversion_id = v.id
 WHERE v.datastack = $1 AND ($2::int IS NULL OR v.version = $2::int) ORDER BY t.table_name
+
+-- in_order_of_id --
+SELECT {columns} FROM {table} ORDER BY id

@@ -11,3 +11,7 @@ ORDER BY c.relname, a.attnum
 -- distinct_texts --
 -- One pass over the table for each column.
 SELECT DISTINCT {column} AS value FROM {table} t WHERE {condition} ORDER BY 1
+
+-- first_rows --
+-- Reads as much of the table as the rows take.
+SELECT {columns} FROM {table} a LIMIT {most}

@@ -44,6 +44,10 @@ SELECT datastack FROM analysisversion WHERE parent_version = $1::int AND status 
 -- table_names --
 SELECT table_name FROM analysistables WHERE analysisversion_id = $1::int AND valid ORDER BY table_name
 
+-- only_shows --
+-- Whether a datastack has versions, and all of them show those of another.
+SELECT bool_and(parent_version IS NOT NULL) FROM analysisversion WHERE datastack = $1
+
 -- insert_virtual --
 INSERT INTO analysisversion (datastack, version, time_stamp, valid, expires_on, parent_version, status, is_merged)
 SELECT $2, version, time_stamp, true, expires_on, id, 'AVAILABLE', is_merged FROM analysisversion WHERE id = $1::int
