@@ -117,8 +117,8 @@ def apply(work: Work, args: Apply) -> Report:
         return Report(0, {"table": table.name, "left_alone": True})
     stage = RootStage(work.connection, work.run_id)
     everything = args.everything or state.last_updated is None
-    while len(late := stage.apply(table, everything)):
+    while len(late := stage.match(table, everything)):
         _ask(work, stage, late)
-    changed = stage.settle(table, work.plan.stack.pcg_table, state.last_updated, work.plan.moment)
+    changed = stage.apply(table, work.plan.stack.pcg_table, state.last_updated, work.plan.moment)
     annotation_tables.move_last_updated(work.connection, name, work.plan.moment)
     return Report(changed, {"table": table.name})

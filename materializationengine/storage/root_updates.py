@@ -113,25 +113,20 @@ class RootStage:
         self._connection.append("dated", pa.table({"root": pa.array(roots, pa.int64()), "born": born}), temporary=True)
         self._connection.execute(sql("roots", "fill_born", **self._names))
 
-    def apply(self, table: TablePlan, everything: bool) -> Ids:
-        """Write the staged answers to the rows of the table; returns supervoxels that should have been staged too.
+    def match(self, table: TablePlan, everything: bool) -> Ids:
+        """Gather the rows to change; returns supervoxels that should have been staged too, to be asked before another try.
 
-        An ingest that ran beside the look-ups brought them. Once they are asked, this is called again. The caller's
-        transaction holds the table's metadata row FOR UPDATE.
+        An ingest that ran beside the look-ups brought them. From here on the caller's transaction holds the table's
+        metadata row FOR UPDATE.
         """
         points = _points(table)
-        body = ", ".join(f"old{n} bigint, new{n} bigint, supervoxel{n} bigint, late{n} boolean" for n in _numbers(points))
-        self._connection.execute(f"CREATE TEMPORARY TABLE IF NOT EXISTS patch (id bigint, {body}) ON COMMIT DROP")
-        self._connection.execute(self._statement(table, points, everything))
+        self._connection.execute("DROP TABLE IF EXISTS pg_temp.patch")
+        self._connection.execute(self._patch(table, points, everything))
         self._connection.execute("ANALYZE pg_temp.patch")
-        late = [
-            _ids(self._connection.table(sql("roots", "late_supervoxels", supervoxel=f"supervoxel{n}", late=f"late{n}")))
-            for n in _numbers(points)
-        ]
-        self._connection.execute(f"DELETE FROM pg_temp.patch WHERE NOT ({_changed(points)})")
-        return np.unique(np.concatenate(late))
+        late = (sql("roots", "late_supervoxels", supervoxel=f"supervoxel{n}", late=f"late{n}") for n in _numbers(points))
+        return np.unique(np.concatenate([_ids(self._connection.table(statement)) for statement in late]))
 
-    def _statement(self, table: TablePlan, points: tuple[BoundPoint, ...], everything: bool) -> str:
+    def _patch(self, table: TablePlan, points: tuple[BoundPoint, ...], everything: bool) -> str:
         columns, joins, wanted = ["t.id"], [], []
         for n, point in enumerate(points):
             root, supervoxel, answer = f"t.{quote(point.root)}", f"t.{quote(point.supervoxel)}", f"l{n}.supervoxel"
@@ -143,9 +138,7 @@ class RootStage:
             wanted.append(f"({answer} IS NOT NULL AND l{n}.root IS DISTINCT FROM {root}) OR {late}")
         return sql(
             "roots",
-            "apply_answers",
-            segmentation=_segmentation(table),
-            assignments=", ".join(f"{quote(point.root)} = p.new{n}" for n, point in enumerate(points)),
+            "build_patch",
             columns=", ".join(columns),
             source=self._source(table, points, everything),
             joins=" ".join(joins),
@@ -162,19 +155,22 @@ class RootStage:
         )
         return f"({' UNION '.join(parts)})"
 
-    def settle(self, table: TablePlan, pcg_table: str, before: datetime | None, as_of: datetime) -> int:
-        """Write the history of what `apply` changed, and what is owed; returns the rows changed.
+    def apply(self, table: TablePlan, pcg_table: str, before: datetime | None, as_of: datetime) -> int:
+        """Change the rows that `match` gathered, with their history and what is owed; returns how many they are.
 
         `before` is the table's mark before this run; without one its old roots were of unknown age.
         """
         points = _points(table)
+        assignments = ", ".join(f"{quote(point.root)} = p.new{n}" for n, point in enumerate(points))
+        statement = sql("roots", "apply_patch", segmentation=_segmentation(table), assignments=assignments)
+        self._connection.execute(statement)
         for n, point in enumerate(points):
             names = {"old": f"old{n}", "new": f"new{n}", "supervoxel": f"supervoxel{n}", **self._names}
             self._history(names, pcg_table, before, as_of)
             owed = (table.segmentation, point.root)
             self._connection.execute(sql("roots", "note_owed", **names), *owed, moments.naive(as_of))
             self._connection.execute(sql("roots", "settle", **_columns(table, point)), *owed)
-        return int(self._connection.value(sql("roots", "count_patch", changed=_changed(points))))
+        return int(self._connection.value(sql("roots", "count_patch")))
 
     def _history(self, names: dict[str, str], pcg_table: str, before: datetime | None, as_of: datetime) -> None:
         if before is not None:
@@ -189,10 +185,6 @@ def _points(table: TablePlan) -> tuple[BoundPoint, ...]:
 
 def _numbers(points: tuple[BoundPoint, ...]) -> range:
     return range(len(points))
-
-
-def _changed(points: tuple[BoundPoint, ...]) -> str:
-    return " OR ".join(f"new{n} IS DISTINCT FROM old{n}" for n in _numbers(points))
 
 
 def _segmentation(table: TablePlan) -> str:

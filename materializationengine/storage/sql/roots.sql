@@ -54,20 +54,20 @@ ON CONFLICT DO NOTHING
 SELECT s.id, {columns} FROM {segmentation} s JOIN {expired} e ON e.root = s.{root}
 UNION SELECT s.id, {columns} FROM {segmentation} s WHERE s.{root} IS NULL
 
--- apply_answers --
--- One pass: rows whose answer differs, and rows that should have been asked (late), which keep their root for now.
-WITH changed AS (
-  UPDATE {segmentation} s SET {assignments}
-  FROM (SELECT {columns} FROM {source} t {joins} WHERE {wanted}) p
-  WHERE s.id = p.id
-  RETURNING p.*)
-INSERT INTO pg_temp.patch SELECT * FROM changed
+-- build_patch --
+-- Rows whose answer differs, and rows that should have been asked and were not (late). In the order of their ids, which
+-- is that of the table on disk, so that the update goes through its pages once.
+CREATE TEMPORARY TABLE patch ON COMMIT DROP AS
+SELECT {columns} FROM {source} t {joins} WHERE {wanted} ORDER BY t.id
+
+-- apply_patch --
+UPDATE {segmentation} s SET {assignments} FROM pg_temp.patch p WHERE p.id = s.id
 
 -- late_supervoxels --
 SELECT DISTINCT {supervoxel} FROM pg_temp.patch WHERE {late} ORDER BY 1
 
 -- count_patch --
-SELECT count(*) FROM pg_temp.patch WHERE {changed}
+SELECT count(*) FROM pg_temp.patch
 
 -- note_replaced --
 -- The root that is replaced was last seen true at the table's mark before this run, and held since it came to be.
