@@ -12,9 +12,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 import numpy as np
+
 from materializationengine.config import Settings
 from materializationengine.domain.plan import RunKind
 from materializationengine.workflows.requests import RunRequest, UploadRequest
@@ -35,6 +37,7 @@ MARK = BORN + timedelta(days=1)
 EDITED = (BORN + timedelta(days=2), BORN + timedelta(days=20))
 LATER = BORN + timedelta(days=31)
 FRACTIONS = (0.01, 0.10, 0.50)
+PARTS = ("bulk upload", "ingest", "freeze", *(f"update {fraction:.0%}" for fraction in FRACTIONS), "complete")
 MAPPING = {
     "id.npy": "id",
     "pre.npy": "pre_pt_position",
@@ -123,25 +126,23 @@ class Bench:
         self.floors = Floors(ground.dsn, world.rows, ground.server_seconds)
         self.figures: list[Figure] = []
 
-    def round(self, parts: frozenset[str]) -> list[Figure]:
-        """Every part once; those not asked for are left out, but for what others start from."""
-        self.figures = []
+    def round(self, parts: frozenset[str]) -> Iterator[Figure]:
+        """Every part once, as it is done; those not asked for are left out, but for the upload that all start from."""
+        deeds: dict[str, Callable[[], None]] = {
+            "bulk upload": self._upload,
+            "ingest": self._ingest,
+            "freeze": self._freeze,
+            **{f"update {fraction:.0%}": partial(self._update, fraction) for fraction in FRACTIONS},
+            "complete": self._complete,
+            "incremental": self._incremental,
+        }
         self.floors.open()
         self.world.edit(0.0)
-        self._upload()
-        if "ingest" in parts:
-            self._ingest()
-        if "freeze" in parts:
-            self._freeze()
-        for fraction in FRACTIONS:
-            if f"update {fraction:.0%}" in parts:
-                self._update(fraction)
-        if "complete" in parts:
-            self._complete()
-        if "incremental" in parts:
-            self._incremental()
+        for part, deed in deeds.items():
+            if part in parts or part == "bulk upload":
+                deed()
+                yield self.figures[-1]
         self.floors.close()
-        return [figure for figure in self.figures if figure.part in parts]
 
     def _measure(self, part: str, request: RunRequest, floor: Callable[[], Cost]) -> RunCost:
         expected = floor()
@@ -182,9 +183,7 @@ class Bench:
         for name in (LIVE, FULL, BARE):
             self.ground.drop(name.replace("_", "\\_"))
         asked = UploadRequest(TABLE, "synapse", self.world.columns(), MAPPING, created=BORN, roots_as_of=MARK)
-        self._measure(
-            "bulk upload", RunRequest(RunKind.BULK_UPLOAD, STACK, upload=asked), self.floors.bulk_upload
-        )
+        self._measure("bulk upload", RunRequest(RunKind.BULK_UPLOAD, STACK, upload=asked), self.floors.bulk_upload)
         self._check_roots(LIVE, SEGMENTATION, MARK)
         self.ground.keep(LIVE, FULL)
         self.ground.execute(
@@ -218,9 +217,7 @@ class Bench:
 
     def _complete(self) -> None:
         self._put_back(FULL, 0.10)
-        self._measure(
-            "complete", RunRequest(RunKind.COMPLETE, STACK, as_of=LATER), lambda: self.floors.complete(0.10)
-        )
+        self._measure("complete", RunRequest(RunKind.COMPLETE, STACK, as_of=LATER), lambda: self.floors.complete(0.10))
         self._check_roots(f"{STACK}__mat1", TABLE, LATER)
 
     def _incremental(self) -> None:

@@ -100,9 +100,7 @@ class Floors:
         self._cursor.execute("drop table if exists merged")
         self._cursor.connection.close()
         self._admin.execute("checkpoint")
-        spent = self._timed(
-            lambda: self._admin.execute(f"create database {COPY} template {DATABASE} strategy wal_log")
-        )
+        spent = self._timed(lambda: self._admin.execute(f"create database {COPY} template {DATABASE} strategy wal_log"))
         self._admin.execute(f"drop database {COPY} with (force)")
         self._cursor = self._floor.connect(DATABASE)
         return spent + self._timed(lambda: self._cursor.execute(_MERGE)) + self._timed(self._index_merged)

@@ -138,10 +138,8 @@ def _shared(cluster: Cluster, snapshot: Snapshot) -> Connection:
     return connection
 
 
-def _roots(
-    cluster: Cluster, snapshot: Snapshot, supervoxels: Ids, copy: TableCopy, span: Span
-) -> tuple[RootMap, int]:
-    """Roots at the version's moment: those of the live table if they are, those that history knows, else the graph's."""
+def _roots(cluster: Cluster, snapshot: Snapshot, supervoxels: Ids, copy: TableCopy, span: Span) -> tuple[RootMap, int]:
+    """Roots at the version's moment: of the live table if it stands there, else from history, else from the graph."""
     known, roots = _remembered(cluster, snapshot, supervoxels, copy, span)
     rest = np.setdiff1d(supervoxels, known, assume_unique=True)
     if len(rest):
@@ -151,9 +149,7 @@ def _roots(
     return RootMap(known[order], roots[order]), len(rest)
 
 
-def _remembered(
-    cluster: Cluster, snapshot: Snapshot, supervoxels: Ids, copy: TableCopy, span: Span
-) -> tuple[Ids, Ids]:
+def _remembered(cluster: Cluster, snapshot: Snapshot, supervoxels: Ids, copy: TableCopy, span: Span) -> tuple[Ids, Ids]:
     if not len(supervoxels):
         return np.zeros(0, np.int64), np.zeros(0, np.int64)
     parts = []
@@ -161,9 +157,7 @@ def _remembered(
         names = {"segmentation": qualified(copy.segmentation)}
         columns = ({"supervoxel": quote(p.supervoxel), "root": quote(p.root)} for p in copy.shape.points)
         parts = [sql("incremental", "live_roots", **names, **column) for column in columns]
-    parts.append(
-        sql("incremental", "history_roots", moment=snapshot.moment, pcg_table=literal(span.pcg_table))
-    )
+    parts.append(sql("incremental", "history_roots", moment=snapshot.moment, pcg_table=literal(span.pcg_table)))
     with _shared(cluster, snapshot) as connection:
         connection.execute("CREATE TEMPORARY TABLE asked (supervoxel bigint) ON COMMIT DROP")
         connection.append("asked", pa.table({"supervoxel": pa.array(supervoxels, pa.int64())}), temporary=True)

@@ -17,6 +17,7 @@ from ..kernel.columns import Connection
 from .sql import quote, sql
 from .tables import qualified
 
+
 @dataclass(frozen=True, slots=True)
 class Outdated:
     """A table that stands before the run's moment: what to ask of it.
@@ -31,7 +32,7 @@ class Outdated:
 
 
 class RootStage:
-    """Staging tables of one run: expired roots, supervoxels with the root they have now, and those with their new one."""
+    """Staging tables of one run: expired roots, and supervoxels with the root they have now and the one they get."""
 
     def __init__(self, connection: Connection, run_id: str) -> None:
         self._connection, self._run_id = connection, run_id
@@ -114,7 +115,7 @@ class RootStage:
         self._connection.execute(sql("roots", "fill_born", **self._names))
 
     def match(self, table: TablePlan, everything: bool) -> Ids:
-        """Gather the rows to change; returns supervoxels that should have been staged too, to be asked before another try.
+        """Gather the rows to change; returns supervoxels that should have been staged too: ask them, and try again.
 
         An ingest that ran beside the look-ups brought them. From here on the caller's transaction holds the table's
         metadata row FOR UPDATE.
@@ -123,8 +124,9 @@ class RootStage:
         self._connection.execute("DROP TABLE IF EXISTS pg_temp.patch")
         self._connection.execute(self._patch(table, points, everything))
         self._connection.execute("ANALYZE pg_temp.patch")
-        late = (sql("roots", "late_supervoxels", supervoxel=f"supervoxel{n}", late=f"late{n}") for n in _numbers(points))
-        return np.unique(np.concatenate([_ids(self._connection.table(statement)) for statement in late]))
+        late = ({"supervoxel": f"supervoxel{n}", "late": f"late{n}"} for n in range(len(points)))
+        found = [_ids(self._connection.table(sql("roots", "late_supervoxels", **names))) for names in late]
+        return np.unique(np.concatenate(found))
 
     def _patch(self, table: TablePlan, points: tuple[BoundPoint, ...], everything: bool) -> str:
         columns, joins, wanted = ["t.id"], [], []
@@ -181,10 +183,6 @@ class RootStage:
 
 def _points(table: TablePlan) -> tuple[BoundPoint, ...]:
     return schema(table.schema).points
-
-
-def _numbers(points: tuple[BoundPoint, ...]) -> range:
-    return range(len(points))
 
 
 def _segmentation(table: TablePlan) -> str:

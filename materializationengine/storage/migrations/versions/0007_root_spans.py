@@ -1,4 +1,4 @@
-"""Root history in two halves: which roots a supervoxel had, and when each root was seen, once for all its supervoxels."""
+"""Root history in two halves: which roots a supervoxel had, and when each root was seen."""
 
 from alembic import op
 
