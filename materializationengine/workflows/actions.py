@@ -51,7 +51,7 @@ ACTIONS: dict[str, Action] = {
     "bulk_load.index": Action(bulk_load.Index, bulk_load.index, WORKFLOW),
     "bulk_load.publish": Action(bulk_load.Publish, bulk_load.publish, WORKFLOW),
     "ingest.scan": Action(ingest.Scan, ingest.scan, WORKFLOW, ("ingest.look_up",)),
-    "ingest.look_up": Action(ingest.LookUp, ingest.look_up, PROCESS),
+    "ingest.look_up": Action(ingest.LookUp, ingest.look_up, PROCESS, ("ingest.index",)),
     "ingest.index": Action(ingest.Index, ingest.index, WORKFLOW),
     "ingest.prepare": Action(ingest.Prepare, ingest.prepare, PROCESS),
     "ingest.look_up_given": Action(ingest.LookUpGiven, ingest.look_up_given, PROCESS),
