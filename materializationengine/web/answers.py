@@ -49,6 +49,8 @@ class Flow(Iterator[pa.RecordBatch]):
 
     def __init__(self, batches: Generator[pa.RecordBatch]) -> None:
         self._batches, self._held, self._ended = batches, ExitStack(), False
+        # Taken now: where the batches are sent there is no application to ask any more.
+        self._count = parts().meters.rows.inc
         # The first one is fetched now, while an error can still be told; and one more where it may be the last.
         self._fetched = list(islice(batches, 1))
         if self._fetched and self._fetched[0].num_rows < _SHORT:
@@ -63,12 +65,16 @@ class Flow(Iterator[pa.RecordBatch]):
 
     def __next__(self) -> pa.RecordBatch:
         if self._fetched:
-            return self._fetched.pop(0)
+            return self._sent(self._fetched.pop(0))
         try:
-            return next(self._batches)
+            return self._sent(next(self._batches))
         except StopIteration:
             self._ended = True
             raise
+
+    def _sent(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        self._count(batch.num_rows)
+        return batch
 
     def close(self) -> None:
         """End the transaction; a statement that is still running is ended with its connection, not read to the end."""
