@@ -19,11 +19,15 @@ class Keep(StrEnum):
     YOUNG = "has not expired yet"
     LAST = "is among the newest valid versions that stay"
     PARENT = "a virtual version reads it"
+    IN_USE = "a run is making or mending a version from it"
 
 
 @dataclass(frozen=True, slots=True)
 class VersionFacts:
-    """One row of the registry. `parent` is the id of the version whose database a virtual one reads."""
+    """One row of the registry. `parent` is the id of the version whose database a virtual one reads.
+
+    `in_use` says that an active run reads its database as a base, or mends it.
+    """
 
     id: int
     datastack: str
@@ -33,6 +37,7 @@ class VersionFacts:
     expires_on: datetime | None
     parent: int | None = None
     pinned: bool = False
+    in_use: bool = False
 
     @property
     def readable(self) -> bool:
@@ -85,6 +90,8 @@ def _reason(facts: VersionFacts, now: datetime, datastack: str | None, newest: s
         return Keep.BUILDING
     if facts.status != "AVAILABLE":
         return Keep.OVER
+    if facts.in_use:
+        return Keep.IN_USE
     if facts.pinned:
         return Keep.PINNED
     if facts.expires_on is None:

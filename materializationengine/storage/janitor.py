@@ -7,6 +7,7 @@ import re
 from ..kernel.columns import Connection
 from .engines import Cluster
 from .frozen_build import drop_build
+from .live_database import live_databases
 from .sql import sql
 from .tables import qualified
 
@@ -39,6 +40,24 @@ def clean(cluster: Cluster, database: str) -> list[str]:
         drop_build(cluster, build)
         dropped.append(build)
     return dropped
+
+
+def drop_orphans(cluster: Cluster) -> list[str]:
+    """Drop builds whose run no live database knows: theirs was dropped by hand; returns their names.
+
+    Builds are listed first. A run is in its ledger before it has a build, so whatever is listed was known by then.
+    Raises StorageUnavailable where a live database cannot be asked, and drops nothing.
+    """
+    with cluster.connect(purpose="janitor") as connection:
+        builds = [name for (name,) in connection.rows(sql("catalog", "build_databases"))]
+    orphans = {_run(_BUILD, name): name for name in builds if _run(_BUILD, name)}
+    for database in live_databases(cluster) if orphans else ():
+        with cluster.connect(database, "janitor") as connection:
+            for (run,) in connection.rows(sql("ledger", "known_runs"), sorted(orphans) or [""]):
+                orphans.pop(run)
+    for build in orphans.values():
+        drop_build(cluster, build)
+    return list(orphans.values())
 
 
 def _run(pattern: re.Pattern[str], name: str) -> str:

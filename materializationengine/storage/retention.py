@@ -34,7 +34,13 @@ def retire(connection: Connection, now: datetime, datastack: str | None, keep: i
 
 
 def _facts(connection: Connection) -> list[VersionFacts]:
-    return [_version_facts(*row) for row in connection.rows(sql("retention", "facts"))]
+    connection.rows(sql("retention", "hold"))
+    return [_version_facts(*row) for row in connection.rows(sql("retention", "facts"), _in_use(connection))]
+
+
+def _in_use(connection: Connection) -> list[int]:
+    # An empty list has no type on the wire; no version has the id 0.
+    return [id_ for (id_,) in connection.rows(sql("retention", "in_use"))] or [0]
 
 
 def _version_facts(
@@ -46,14 +52,16 @@ def _version_facts(
     expires_on: datetime | None,
     parent: int | None,
     pinned: bool,
+    in_use: bool,
 ) -> VersionFacts:
     expires = None if expires_on is None else moments.aware(expires_on)
-    return VersionFacts(id_, datastack, version, status, valid, expires, parent, pinned)
+    return VersionFacts(id_, datastack, version, status, valid, expires, parent, pinned, in_use)
 
 
 def dead_databases(connection: Connection, datastack: str | None) -> list[DeadDatabase]:
-    """Frozen databases of versions that are EXPIRED or FAILED. A live database is never among them."""
-    return [DeadDatabase(*row) for row in connection.rows(sql("retention", "dead_databases"), datastack, MARK)]
+    """Frozen databases of versions that are EXPIRED or FAILED, and that no run reads. A live database is never one."""
+    found = connection.rows(sql("retention", "dead_databases"), datastack, MARK, _in_use(connection))
+    return [DeadDatabase(*row) for row in found]
 
 
 def drop(cluster: Cluster, connection: Connection, datastack: str, version: int) -> bool:

@@ -1,9 +1,10 @@
 Statements of a version that is made from a base version. The base is only read; its temporary tables are the reader's own.
 
 -- base_version --
+-- Held until the run is in the ledger: a retirement waits for that, and then sees that the version is in use.
 SELECT v.status::text, v.valid, h.time_stamp, h.datastack, h.version
 FROM analysisversion v JOIN analysisversion h ON h.id = coalesce(v.parent_version, v.id)
-WHERE v.datastack = $1 AND v.version = $2::int
+WHERE v.datastack = $1 AND v.version = $2::int FOR SHARE
 
 -- version_numbers --
 SELECT version FROM analysisversion
@@ -11,7 +12,7 @@ WHERE datastack = $1 AND status = 'AVAILABLE' AND valid ORDER BY version DESC LI
 
 -- version_state --
 SELECT time_stamp, status::text, coalesce(is_merged, true), parent_version IS NOT NULL
-FROM analysisversion WHERE datastack = $1 AND version = $2::int
+FROM analysisversion WHERE datastack = $1 AND version = $2::int FOR SHARE
 
 -- version_table_names --
 SELECT t.table_name FROM analysistables t JOIN analysisversion v ON v.id = t.analysisversion_id
@@ -112,7 +113,7 @@ FROM analysisversion v JOIN analysisversion h ON h.id = coalesce(v.parent_versio
 WHERE v.datastack = $1 AND v.status = 'AVAILABLE' AND v.valid AND h.time_stamp <= $2::timestamp
   AND coalesce(h.is_merged, true) = $3 AND (v.expires_on IS NULL OR v.expires_on > $4::timestamp)
   AND EXISTS (SELECT 1 FROM pg_database d WHERE d.datname = h.datastack || '__mat' || h.version)
-ORDER BY h.time_stamp DESC, v.version DESC LIMIT 1
+ORDER BY h.time_stamp DESC, v.version DESC LIMIT 1 FOR SHARE
 
 -- changed_rows --
 -- By the indexes on both columns.

@@ -143,6 +143,9 @@ FROM matengine.unit WHERE run_id = $1 GROUP BY position ORDER BY position
 SELECT position, action, label, status, attempt, report::text AS report, error FROM matengine.unit
 WHERE run_id = $1 ORDER BY id
 
+-- known_runs --
+SELECT id FROM matengine.run WHERE id = ANY ($1)
+
 -- over_runs --
 -- Locked until what they left is dropped: a run that is resumed waits for that.
 SELECT id FROM matengine.run WHERE id = ANY ($1) AND status <> 'RUNNING' FOR SHARE

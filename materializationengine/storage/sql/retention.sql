@@ -1,11 +1,21 @@
 Retention, pins and virtual versions: statements on the registry of one live database.
 
+-- hold --
+-- A virtual version or a run cannot be made of a version that is being retired: both hold its row meanwhile.
+SELECT id FROM analysisversion ORDER BY id FOR UPDATE
+
 -- facts --
--- All versions of the database, locked: a virtual version cannot be made of one that is being retired.
+-- All versions of the database. A statement of its own, after `hold`: what committed while that waited is seen here.
 SELECT v.id, v.datastack, v.version, v.status::text, coalesce(v.valid, false), v.expires_on, v.parent_version,
-       p.analysisversion_id IS NOT NULL
+       p.analysisversion_id IS NOT NULL, v.id = ANY ($1::int[])
 FROM analysisversion v LEFT JOIN matengine.pin p ON p.analysisversion_id = v.id
-ORDER BY v.id FOR UPDATE OF v
+ORDER BY v.id
+
+-- in_use --
+-- Versions whose database an active run reads as its base, or mends.
+SELECT v.id FROM analysisversion v JOIN matengine.run r ON r.status = 'RUNNING' AND v.parent_version IS NULL
+  AND (r.plan -> 'incremental' ->> 'database' = v.datastack || '__mat' || v.version
+       OR r.datastack = v.datastack AND (r.plan -> 'incremental' ->> 'mends')::int = v.version)
 
 -- expire --
 -- Marked before anything is dropped, so that no reader is sent to a database that goes away.
@@ -15,7 +25,7 @@ UPDATE analysisversion SET status = 'EXPIRED', valid = false WHERE id = ANY ($1)
 -- Databases of versions that are over: freshly expired ones, and what a crash between mark and drop left.
 SELECT v.datastack, v.version, d.datname FROM analysisversion v
 JOIN pg_database d ON d.datname = v.datastack || '__mat' || v.version
-WHERE v.status IN ('EXPIRED', 'FAILED') AND v.parent_version IS NULL
+WHERE v.status IN ('EXPIRED', 'FAILED') AND v.parent_version IS NULL AND NOT v.id = ANY ($3::int[])
   AND ($1::text IS NULL OR v.datastack = $1) AND shobj_description(d.oid, 'pg_database') IS DISTINCT FROM $2
 ORDER BY v.id
 
