@@ -64,9 +64,10 @@ class Mend:
         return frozen_build.table_digest(self._cluster, self._database, shape.table, shape.columns)
 
     def put_aside(self, build: str, shapes: Sequence[Shape]) -> list[DependentView]:
-        """Copy tables of a build, with their keys and indexes, beside those of the version; then build the views on them.
+        """Copy tables of a build, with their keys and indexes, beside those of the version; then build views on them.
 
-        A materialized view takes its time here, not while the swap holds the tables. Returns the views.
+        These are the views that stand on the version's tables now, whoever made them. Returns them.
+        A materialized view takes its time here, not while the swap holds the tables.
         """
         with closing(self._writer()) as target, closing(self._cluster.raw(build, "mend")) as source:
             with target, target.cursor() as cursor:
