@@ -42,8 +42,19 @@ def segmentation_table(table: str, pcg_table: str) -> str:
 
 
 def frozen_database(datastack: str, version: int) -> str:
-    """The database of a published version."""
+    """The database of a published version. Two pairs never share one: the version is what follows the last `__mat`."""
     return f"{datastack}__mat{version}"
+
+
+def check_frozen_database(datastack: str, version: int) -> None:
+    """Raise BadName where PostgreSQL would cut the database's name off, and so give two versions one name."""
+    name = frozen_database(datastack, version)
+    if len(name.encode()) > MAX_IDENTIFIER:
+        raise BadName(
+            f"datastack {datastack!r}: the database of version {version} would be named {name!r}, which is longer than "
+            f"the {MAX_IDENTIFIER} bytes that PostgreSQL keeps; publish under a shorter name",
+            field="datastack",
+        )
 
 
 def build_database(run: str, token: int) -> str:

@@ -13,11 +13,13 @@ import psycopg2.extensions
 from ..domain.errors import WritersStillOpen
 from ..domain.plan import TablePlan
 from ..domain.ports import Ids
-from ..domain.schemas import Column
+from ..domain.schemas import Column, schema
 from ..kernel import moments
 from ..kernel.columns import copy_between, read_bigints, write_bigints
+from . import rest_rows
 from .engines import Cluster
 from .live_database import TEMPLATE
+from .rest_rows import RowsOf
 from .sql import literal, quote, sql
 from .tables import Shape, create_table, qualified, row_hash, select_shape, visible
 
@@ -41,6 +43,8 @@ class TableCopy:
     annotation: TablePlan
     segmentation: str | None
     roots_of: RootsOf | None = None
+    rows_of: RowsOf | None = None
+    """Where annotation rows are read from the annotation service instead of from the live table."""
 
 
 def create_build(cluster: Cluster, build: str) -> None:
@@ -148,7 +152,8 @@ def copy_table(cluster: Cluster, snapshot: Snapshot, build: str, copy: TableCopy
     shape, plan = copy.shape, copy.annotation
     with closing(snapshot.reader()) as source, closing(cluster.raw(build, f"copy {shape.table}")) as target:
         roots = None if copy.roots_of is None else _load_roots(source, snapshot, copy, copy.roots_of)
-        select = select_shape(shape, plan.name, copy.segmentation, snapshot.moment, roots)
+        home = "public" if copy.rows_of is None else _stage_rows(source, snapshot, plan, copy.rows_of)
+        select = select_shape(shape, plan.name, copy.segmentation, snapshot.moment, roots, home)
         names = ", ".join(quote(name) for name in shape.names)
         with target, target.cursor() as cursor:
             cursor.execute(create_table(shape.table, shape.columns))
@@ -159,6 +164,11 @@ def copy_table(cluster: Cluster, snapshot: Snapshot, build: str, copy: TableCopy
                 f"COPY {qualified(shape.table)} ({names}) FROM STDIN (FORMAT binary, FREEZE)",
             )
         return digest(source, named_select(select, shape.columns), shape.columns)
+
+
+def _stage_rows(source: psycopg2.extensions.connection, snapshot: Snapshot, plan: TablePlan, rows_of: RowsOf) -> str:
+    rest_rows.stage(source, plan.name, schema(plan.schema), snapshot.moment, rows_of)
+    return rest_rows.TEMPORARY
 
 
 def named_select(select: str, columns: tuple[Column, ...]) -> str:

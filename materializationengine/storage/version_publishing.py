@@ -10,7 +10,7 @@ from typing import Any
 
 from ..domain.datastack import Datastack
 from ..domain.errors import StaleUnit
-from ..domain.names import frozen_database
+from ..domain.names import check_frozen_database, frozen_database
 from ..domain.plan import Plan
 from ..kernel import moments
 from ..kernel.columns import Connection
@@ -31,12 +31,16 @@ class VerifiedTable:
 
 
 def begin_version(connection: Connection, plan: Plan, expires_on: datetime | None) -> int:
-    """Write the version's row as RUNNING and return its number, in the transaction that opens the run."""
+    """Write the version's row as RUNNING and return its number, in the transaction that opens the run.
+
+    Raises BadName where its database would have a name that is too long.
+    """
     expires = None if expires_on is None else moments.naive(expires_on)
     split = plan.version_plan.split
-    return int(
-        connection.value(sql("frozen", "new_version"), plan.stack.name, moments.naive(plan.moment), expires, not split)
-    )
+    row = (plan.stack.name, moments.naive(plan.moment), expires, not split)
+    version = int(connection.value(sql("frozen", "new_version"), *row))
+    check_frozen_database(plan.stack.name, version)
+    return version
 
 
 def fail_version(connection: Connection, datastack: str, version: int, run_id: str, error: str) -> None:

@@ -14,7 +14,7 @@ from ..domain.plan import Plan, RunKind, from_json, to_json
 from ..domain.records import RunRecord
 from ..kernel import moments, trace
 from ..kernel.columns import Connection
-from ..storage import estimates, janitor, ledger, run_control, run_records, version_care, version_publishing
+from ..storage import estimates, ledger, resumption, run_control, run_records, version_care, version_publishing
 from ..storage.ledger import Message
 from ..storage.live_database import ensure, live_databases
 from . import (
@@ -100,10 +100,8 @@ def estimate(services: Services, connection: Connection, plan: Plan) -> Estimate
 
 
 def resume(services: Services, run_id: str, send: Send) -> RunRecord:
-    """Let a failed or cancelled run go on where its phase began, and return its record."""
-    # What the ended attempt staged must be gone before its successor stages under the same names.
-    janitor.clean(services.cluster, run_records.find_run(services.cluster, run_id).database)
-    database = run_control.resume(services.cluster, run_id)
+    """Let a failed or cancelled run go on from the units that are done, and return its record."""
+    database = resumption.resume(services.cluster, run_id)
     wake(services, [database], send)
     return run_records.find_run(services.cluster, run_id)
 
@@ -198,4 +196,4 @@ def _subject(plan: Plan) -> str | None:
     """What excludes a twin of a run that is not exclusive: one upload of a table, one retirement at a time."""
     if plan.kind is RunKind.RETIRE:
         return "retirement"
-    return f"upload of {plan.upload.table.name}" if plan.upload is not None else None
+    return run_control.subject_of_upload(plan.upload.table.name) if plan.upload is not None else None
