@@ -42,19 +42,12 @@ def segmentation_table(table: str, pcg_table: str) -> str:
 
 
 def frozen_database(datastack: str, version: int) -> str:
-    """The database of a published version. Two pairs never share one: the version is what follows the last `__mat`."""
-    return f"{datastack}__mat{version}"
-
-
-def check_frozen_database(datastack: str, version: int) -> None:
-    """Raise BadName where PostgreSQL would cut the database's name off, and so give two versions one name."""
-    name = frozen_database(datastack, version)
+    """The database of a published version. Raises BadName where PostgreSQL would cut the name off."""
+    name = f"{datastack}__mat{version}"
     if len(name.encode()) > MAX_IDENTIFIER:
-        raise BadName(
-            f"datastack {datastack!r}: the database of version {version} would be named {name!r}, which is longer than "
-            f"the {MAX_IDENTIFIER} bytes that PostgreSQL keeps; publish under a shorter name",
-            field="datastack",
-        )
+        told = f"datastack {datastack!r}: a database's name has at most {MAX_IDENTIFIER} bytes, and {name} has more"
+        raise BadName(told, field="datastack")
+    return name
 
 
 def build_database(run: str, token: int) -> str:

@@ -14,20 +14,17 @@ class Keep(StrEnum):
     FOREIGN = "belongs to another datastack"
     BUILDING = "is being made"
     OVER = "is over already"
+    IN_USE = "an active run reads or mends it"
     PINNED = "is pinned"
     ENDLESS = "never expires"
     YOUNG = "has not expired yet"
     LAST = "is among the newest valid versions that stay"
     PARENT = "a virtual version reads it"
-    IN_USE = "a run is making or mending a version from it"
 
 
 @dataclass(frozen=True, slots=True)
 class VersionFacts:
-    """One row of the registry. `parent` is the id of the version whose database a virtual one reads.
-
-    `in_use` says that an active run reads its database as a base, or mends it.
-    """
+    """One row of the registry. `parent` is the id of the version whose database a virtual one reads."""
 
     id: int
     datastack: str
@@ -38,6 +35,7 @@ class VersionFacts:
     parent: int | None = None
     pinned: bool = False
     in_use: bool = False
+    """An active run is based on it, or mends it."""
 
     @property
     def readable(self) -> bool:

@@ -26,6 +26,7 @@ class DeadDatabase:
 
 def retire(connection: Connection, now: datetime, datastack: str | None, keep: int) -> Decision:
     """Mark expired versions of a live database as EXPIRED, and commit; nothing is dropped here."""
+    connection.rows(sql("retention", "hold_versions"))
     decision = decide(_facts(connection), now, datastack=datastack, keep=keep)
     if decision.retire:
         connection.execute(sql("retention", "expire"), list(decision.retire))
@@ -34,13 +35,8 @@ def retire(connection: Connection, now: datetime, datastack: str | None, keep: i
 
 
 def _facts(connection: Connection) -> list[VersionFacts]:
-    connection.rows(sql("retention", "hold"))
-    return [_version_facts(*row) for row in connection.rows(sql("retention", "facts"), _in_use(connection))]
-
-
-def _in_use(connection: Connection) -> list[int]:
-    # An empty list has no type on the wire; no version has the id 0.
-    return [id_ for (id_,) in connection.rows(sql("retention", "in_use"))] or [0]
+    statement = sql("retention", "facts", in_use=sql("retention", "in_use"))
+    return [_version_facts(*row) for row in connection.rows(statement)]
 
 
 def _version_facts(
@@ -59,9 +55,8 @@ def _version_facts(
 
 
 def dead_databases(connection: Connection, datastack: str | None) -> list[DeadDatabase]:
-    """Frozen databases of versions that are EXPIRED or FAILED, and that no run reads. A live database is never one."""
-    found = connection.rows(sql("retention", "dead_databases"), datastack, MARK, _in_use(connection))
-    return [DeadDatabase(*row) for row in found]
+    """Frozen databases of versions that are EXPIRED or FAILED. A live database is never among them."""
+    return [DeadDatabase(*row) for row in connection.rows(sql("retention", "dead_databases"), datastack, MARK)]
 
 
 def drop(cluster: Cluster, connection: Connection, datastack: str, version: int) -> bool:

@@ -10,7 +10,7 @@ from typing import Any
 
 from ..domain.datastack import Datastack
 from ..domain.errors import StaleUnit
-from ..domain.names import check_frozen_database, frozen_database
+from ..domain.names import frozen_database
 from ..domain.plan import Plan
 from ..kernel import moments
 from ..kernel.columns import Connection
@@ -33,14 +33,13 @@ class VerifiedTable:
 def begin_version(connection: Connection, plan: Plan, expires_on: datetime | None) -> int:
     """Write the version's row as RUNNING and return its number, in the transaction that opens the run.
 
-    Raises BadName where its database would have a name that is too long.
+    Raises BadName for a datastack whose name leaves no room for the number.
     """
     expires = None if expires_on is None else moments.naive(expires_on)
-    split = plan.version_plan.split
-    row = (plan.stack.name, moments.naive(plan.moment), expires, not split)
-    version = int(connection.value(sql("frozen", "new_version"), *row))
-    check_frozen_database(plan.stack.name, version)
-    return version
+    stack, moment, merged = plan.stack.name, moments.naive(plan.moment), not plan.version_plan.split
+    number = int(connection.value(sql("frozen", "new_version"), stack, moment, expires, merged))
+    frozen_database(stack, number)
+    return number
 
 
 def fail_version(connection: Connection, datastack: str, version: int, run_id: str, error: str) -> None:

@@ -33,14 +33,7 @@ class Rounds:
             except (DriverError, StorageUnavailable, ConfigurationError) as error:
                 log.warning("sweep of a database failed", database=database, error=str(error))
                 self._forget(database)
-        self._drop_orphans()
         return found
-
-    def _drop_orphans(self) -> None:
-        try:
-            janitor.drop_orphans(self._services.cluster)
-        except (DriverError, StorageUnavailable) as error:
-            log.warning("a live database cannot be asked whose the builds are", error=str(error))
 
     def _sweep(self, database: str, resend: float) -> list[Message]:
         if database not in self._connections:

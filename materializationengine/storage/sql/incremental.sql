@@ -1,10 +1,11 @@
 Statements of a version that is made from a base version. The base is only read; its temporary tables are the reader's own.
 
 -- base_version --
--- Held until the run is in the ledger: a retirement waits for that, and then sees that the version is in use.
+-- Held until the run is in the ledger, so that nobody retires the base in between.
 SELECT v.status::text, v.valid, h.time_stamp, h.datastack, h.version
 FROM analysisversion v JOIN analysisversion h ON h.id = coalesce(v.parent_version, v.id)
-WHERE v.datastack = $1 AND v.version = $2::int FOR SHARE
+WHERE v.datastack = $1 AND v.version = $2::int
+FOR SHARE OF v, h
 
 -- version_numbers --
 SELECT version FROM analysisversion
@@ -113,7 +114,7 @@ FROM analysisversion v JOIN analysisversion h ON h.id = coalesce(v.parent_versio
 WHERE v.datastack = $1 AND v.status = 'AVAILABLE' AND v.valid AND h.time_stamp <= $2::timestamp
   AND coalesce(h.is_merged, true) = $3 AND (v.expires_on IS NULL OR v.expires_on > $4::timestamp)
   AND EXISTS (SELECT 1 FROM pg_database d WHERE d.datname = h.datastack || '__mat' || h.version)
-ORDER BY h.time_stamp DESC, v.version DESC LIMIT 1 FOR SHARE
+ORDER BY h.time_stamp DESC, v.version DESC LIMIT 1 FOR SHARE OF v, h
 
 -- changed_rows --
 -- By the indexes on both columns.

@@ -1,21 +1,25 @@
 Retention, pins and virtual versions: statements on the registry of one live database.
 
--- hold --
--- A virtual version or a run cannot be made of a version that is being retired: both hold its row meanwhile.
+-- hold_versions --
+-- Nobody can make a virtual version of one that is being retired, nor begin a run on it. A statement of its own:
+-- what was committed while it waited is seen by the next one only.
 SELECT id FROM analysisversion ORDER BY id FOR UPDATE
 
 -- facts --
--- All versions of the database. A statement of its own, after `hold`: what committed while that waited is seen here.
 SELECT v.id, v.datastack, v.version, v.status::text, coalesce(v.valid, false), v.expires_on, v.parent_version,
-       p.analysisversion_id IS NOT NULL, v.id = ANY ($1::int[])
+       p.analysisversion_id IS NOT NULL, v.id IN (SELECT id FROM ({in_use}) busy)
 FROM analysisversion v LEFT JOIN matengine.pin p ON p.analysisversion_id = v.id
 ORDER BY v.id
 
 -- in_use --
--- Versions whose database an active run reads as its base, or mends.
-SELECT v.id FROM analysisversion v JOIN matengine.run r ON r.status = 'RUNNING' AND v.parent_version IS NULL
-  AND (r.plan -> 'incremental' ->> 'database' = v.datastack || '__mat' || v.version
-       OR r.datastack = v.datastack AND (r.plan -> 'incremental' ->> 'mends')::int = v.version)
+-- Versions that an active run reads as its base, or mends.
+SELECT v.id, r.id AS run FROM analysisversion v
+JOIN matengine.run r ON r.plan #>> '{{incremental,database}}' = v.datastack || '__mat' || v.version
+    OR (r.datastack = v.datastack AND (r.plan #>> '{{incremental,mends}}')::int = v.version)
+WHERE r.status = 'RUNNING'
+
+-- runs_on --
+SELECT run FROM ({in_use}) busy WHERE id = $1::int
 
 -- expire --
 -- Marked before anything is dropped, so that no reader is sent to a database that goes away.
@@ -25,7 +29,7 @@ UPDATE analysisversion SET status = 'EXPIRED', valid = false WHERE id = ANY ($1)
 -- Databases of versions that are over: freshly expired ones, and what a crash between mark and drop left.
 SELECT v.datastack, v.version, d.datname FROM analysisversion v
 JOIN pg_database d ON d.datname = v.datastack || '__mat' || v.version
-WHERE v.status IN ('EXPIRED', 'FAILED') AND v.parent_version IS NULL AND NOT v.id = ANY ($3::int[])
+WHERE v.status IN ('EXPIRED', 'FAILED') AND v.parent_version IS NULL
   AND ($1::text IS NULL OR v.datastack = $1) AND shobj_description(d.oid, 'pg_database') IS DISTINCT FROM $2
 ORDER BY v.id
 
