@@ -40,7 +40,7 @@ def stage(source: psycopg2.extensions.connection, table: str, kind: Schema, mome
         definitions=", ".join(f"{quote(column.name)} {_sent(column)}" for column in columns),
     )
     with source.cursor() as cursor:
-        cursor.execute(sql("annotations", "create_rest_rows", name=quote(table), table=qualified(table)))
+        cursor.execute(sql("annotations", "create_rest_rows", staged=quote(table), table=qualified(table)))
         for start in range(0, len(ids), _BATCH):
             cursor.execute(statement, (json.dumps(rows_of(ids[start : start + _BATCH])),))
 

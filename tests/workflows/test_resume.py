@@ -190,14 +190,14 @@ def test_real_workers_drain_for_a_pause_and_take_a_resumed_run_up(
     cluster, send = engine.services.cluster, create_celery(Settings.from_env(environ)).send
     engine.upload_synapses(small_world, stack, DAY0)
     with worker(environ, tmp_path / "worker.log", concurrency=2):
-        dummy = launch(engine.services, RunRequest(RunKind.DUMMY, seconds=(0.3,) * 40), send)
+        dummy = launch(engine.services, RunRequest(RunKind.DUMMY, seconds=(0.3,) * 10), send)
         until(lambda: dones(engine, dummy.id) > 1)
         run_control.pause(cluster, "*", [dummy.database], "tests")
         try:
             until(lambda: not any(step.running for step in run_records.find_run(cluster, dummy.id).steps))
             drained = dones(engine, dummy.id)
             time.sleep(1.5)
-            assert dones(engine, dummy.id) == drained < 40
+            assert dones(engine, dummy.id) == drained < 20
             assert not any(step.running for step in run_records.find_run(cluster, dummy.id).steps)
         finally:
             run_control.unpause(cluster, "*", [dummy.database])

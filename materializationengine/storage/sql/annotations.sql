@@ -65,7 +65,7 @@ SELECT count(*) FROM {table} WHERE deleted IS NULL{and_valid}
 SELECT a.id FROM {table} a WHERE {shown} ORDER BY a.id
 
 -- create_rest_rows --
-CREATE TEMPORARY TABLE {name} (LIKE {table}) ON COMMIT DROP
+CREATE TEMPORARY TABLE {staged} (LIKE {table}) ON COMMIT DROP
 
 -- stage_rest_rows --
 -- JSON numbers are numeric here: an id loses no digit.
