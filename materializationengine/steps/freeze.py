@@ -52,7 +52,7 @@ class Publish:
 
 def create(work: Work, _: Create) -> Report:
     """Make the build database; its name is this run's alone."""
-    frozen_build.create_build(work.cluster, _build(work))
+    frozen_build.create_build(work.cluster, _build(work), work.plan.stack.aligned_volume)
     return Report()
 
 

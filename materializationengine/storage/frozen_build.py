@@ -21,6 +21,9 @@ from .live_database import TEMPLATE
 from .sql import literal, quote, sql
 from .tables import Shape, create_table, qualified, row_hash, select_shape, visible
 
+VERSION_OF = "matengine: version of "
+"""Begins the comment of a build, and of the version that it becomes; the live database's name follows."""
+
 RootsOf = Callable[[Ids], tuple[Ids, Ids]]
 """Given distinct supervoxels, those whose root is known at the version's moment, and that root."""
 
@@ -43,14 +46,18 @@ class TableCopy:
     roots_of: RootsOf | None = None
 
 
-def create_build(cluster: Cluster, build: str) -> None:
-    """CREATE DATABASE unless it is there: its name belongs to one run and token, and making it is atomic."""
+def create_build(cluster: Cluster, build: str, live: str) -> None:
+    """CREATE DATABASE unless it is there: its name belongs to one run and token, and making it is atomic.
+
+    Its comment names the live database, by which a build is known whose live database is gone.
+    """
     with closing(cluster.raw(purpose="create build")) as admin:
         admin.autocommit = True
         with admin.cursor() as cursor:
             cursor.execute("SELECT 1 FROM pg_database WHERE datname = %s", (build,))
             if cursor.fetchone() is None:
                 cursor.execute(f"CREATE DATABASE {quote(build)} TEMPLATE {quote(TEMPLATE)}")
+            cursor.execute(f"COMMENT ON DATABASE {quote(build)} IS {literal(VERSION_OF + live)}")
 
 
 def drop_build(cluster: Cluster, build: str) -> None:
