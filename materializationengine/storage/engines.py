@@ -12,11 +12,14 @@ from sqlalchemy import Engine, create_engine, event
 
 from ..domain.errors import StorageUnavailable
 from ..kernel import trace
-from ..kernel.columns import Connection, DriverError
+from ..kernel.columns import Connection, Door, DriverError
 from ..kernel.urls import libpq, masked, normalize
 from .sql import literal
 
 POOL = {"pool_size": 5, "max_overflow": 10, "pool_pre_ping": True, "pool_recycle": 1800}
+
+DOORS = 16
+"""Databases of which a process remembers the types; builds come and go."""
 
 
 def signature(application: str) -> str:
@@ -48,6 +51,7 @@ class Cluster:
             "timezone": "UTC",
         }
         self._engines: dict[str, Engine] = {}
+        self._doors: dict[str, Door] = {}
         self._guard = threading.Lock()
 
     def name(self, purpose: str = "") -> str:
@@ -62,9 +66,21 @@ class Cluster:
     def connect(self, database: str | None = None, purpose: str = "") -> Connection:
         """A new Arrow connection. Raises StorageUnavailable."""
         try:
-            return Connection(self.uri(database, purpose))
+            connection = self._door(database or self.home).open()
+            connection.execute(f"SET application_name = {literal(trace.application_name(self.name(purpose)))}")
+            connection.commit()
         except DriverError as error:
             raise StorageUnavailable(f"{masked(self.url)}, database {database}: {error}") from error
+        return connection
+
+    def _door(self, database: str) -> Door:
+        with self._guard:
+            # Taken out and put in again: the oldest comes first.
+            door = self._doors.pop(database, None) or Door(self.uri(database))
+            self._doors[database] = door
+            if len(self._doors) > DOORS:
+                self._doors.pop(next(iter(self._doors))).close()
+        return door
 
     def raw(self, database: str | None = None, purpose: str = "") -> psycopg2.extensions.connection:
         """A new psycopg2 connection, for raw COPY, snapshots and CREATE DATABASE. Raises StorageUnavailable."""
@@ -90,11 +106,13 @@ class Cluster:
     def forget(self, database: str) -> None:
         """Close the pool of a database that is about to be renamed or dropped."""
         with self._guard:
-            engine = self._engines.pop(database, None)
+            engine, door = self._engines.pop(database, None), self._doors.pop(database, None)
         if engine is not None:
             engine.dispose()
+        if door is not None:
+            door.close()
 
     def close(self) -> None:
         """Close every pool."""
-        for name in list(self._engines):
+        for name in {*self._engines, *self._doors}:
             self.forget(name)
