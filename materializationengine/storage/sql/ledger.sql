@@ -61,7 +61,7 @@ UPDATE matengine.run SET status = 'SUCCEEDED', finished = clock_timestamp() WHER
 
 -- retry_unit --
 UPDATE matengine.unit
-SET status = 'READY', failures = failures + 1, error = $3, owner = NULL,
+SET status = 'READY', failures = failures + 1, error = $3, owner = NULL, sends = 0,
     send_after = clock_timestamp() + make_interval(secs => $4::float8 * power(2, failures))
 WHERE id = $1::bigint AND attempt = $2::int AND status = 'RUNNING'
 RETURNING failures
@@ -95,7 +95,7 @@ WHERE l.locktype = 'advisory' AND l.objsubid = 1 AND d.datname = current_databas
 
 -- free_lost_units --
 -- RUNNING without a holder: its worker died. The claim takes them over.
-UPDATE matengine.unit SET status = 'READY', owner = NULL, send_after = clock_timestamp(),
+UPDATE matengine.unit SET status = 'READY', owner = NULL, sends = 0, send_after = clock_timestamp(),
     error = 'its worker ended while it ran'
 WHERE status = 'RUNNING' AND NOT (id = ANY ($1))
 RETURNING id
@@ -109,20 +109,22 @@ WHERE l.locktype = 'advisory' AND l.objsubid = 1 AND d.datname = current_databas
   AND ((l.classid::bigint << 32) | l.objid::bigint) = $1::bigint
 
 -- units_to_send --
--- Each sending doubles the wait before the next, so a long queue is not filled with repetitions. Of one run at most
--- $2 units are on the way or at work, so that a long run leaves room for what comes after it.
+-- Each sending doubles the wait before the next, up to sixteen times $1, so a long queue is not filled with repetitions,
+-- and an outage of the broker is not followed by one as long. Where $1 is 0, whatever was sent counts as lost. Of one
+-- run at most $2 units are on the way or at work, so that a long run leaves room for what comes after it.
 WITH open AS (
-  SELECT u.id, u.run_id, u.status = 'RUNNING' OR u.sends > 0 AS sent, u.send_after <= clock_timestamp() AS due
+  SELECT u.id, u.run_id, u.status = 'RUNNING' OR u.sends > 0 AS sent,
+         u.send_after <= clock_timestamp() OR u.sends > 0 AND $1::float8 = 0 AS due
   FROM matengine.unit u JOIN matengine.run r ON r.id = u.run_id
   WHERE r.status = 'RUNNING' AND u.status IN ('READY', 'RUNNING')
     AND NOT EXISTS (SELECT 1 FROM matengine.pause p WHERE p.scope IN ('*', r.datastack))),
 placed AS (
   SELECT id, due, sent, row_number() OVER (PARTITION BY run_id ORDER BY NOT sent, id) AS place FROM open)
 UPDATE matengine.unit u
-SET sends = sends + 1, send_after = clock_timestamp() + make_interval(secs => $1::float8 * power(2, least(sends, 10)))
+SET sends = sends + 1, send_after = clock_timestamp() + make_interval(secs => $1::float8 * power(2, least(sends, 4)))
 FROM placed p
 WHERE p.id = u.id AND p.due AND (p.sent OR p.place <= $2::int)
-  AND u.status = 'READY' AND u.send_after <= clock_timestamp()
+  AND u.status = 'READY' AND (u.send_after <= clock_timestamp() OR u.sends > 0 AND $1::float8 = 0)
 RETURNING u.id, u.action
 
 -- runs --
