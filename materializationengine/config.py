@@ -124,6 +124,11 @@ class Settings:
     beat_grace: float = _setting(
         "MATERIALIZATION_BEAT_GRACE", 604_800.0, "seconds after which a missed slot is not caught up any more"
     )
+    beat_retry: float = _setting(
+        "MATERIALIZATION_BEAT_RETRY",
+        300.0,
+        "seconds after which a slot of a schedule whose runs are not started yet is tried again",
+    )
     min_databases: int = _setting("MIN_DATABASES", 1, "newest versions of a datastack that retention leaves alone")
     max_databases: int = _setting(
         "MAX_DATABASES", 0, "versions of a datastack at which periodic materialization skips; 0: no cap"
