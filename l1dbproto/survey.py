@@ -95,7 +95,7 @@ class Survey:
         *,
         update: bool = True,
         explain: bool = False,
-        metrics: MetricsFile | None,
+        metrics: MetricsFile | None = None,
     ) -> Iterator[int]:
         """Do so many visits after the last one in the database, or from `first` in an empty one; yields each id.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import json
 from collections.abc import Mapping
@@ -10,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from .domain.errors import ConfigurationError
+from .kernel.logs import STARS, Censor
+from .kernel.urls import masked, password
 
 DEVELOPMENT_DATABASE = "postgresql+psycopg2://postgres:materialize@127.0.0.1:5432/postgres"
 """Fits the README's `docker run ... -e POSTGRES_PASSWORD=materialize -p 5432:5432 postgis/postgis`."""
@@ -28,7 +31,7 @@ def _setting(name: str, default: Any, doc: str, secret: bool = False) -> Any:
     return field(default=default, metadata={"env": name, "doc": doc, "secret": secret})
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Settings:
     """What the process was told. Each field documents its environment variable, unit and default."""
 
@@ -177,6 +180,25 @@ class Settings:
         """Base URL of the chunkedgraph."""
         return self.pcg_server or self.local_server
 
+    def secrets(self) -> tuple[str, ...]:
+        """What must never be printed: passwords, the webhook, the engine's token. The development password is known."""
+        found = [password(url) for url in (self.database_url, self.redis_url, self.broker_url)]
+        known = [each for each in found if each and each != password(DEVELOPMENT_DATABASE)]
+        with contextlib.suppress(ConfigurationError):
+            known.append(self.token() or "")
+        return tuple(filter(None, (*known, self.slack_webhook)))
+
+    def censor(self) -> Censor:
+        """Strikes this process's secrets out of what it prints."""
+        return Censor(self.secrets)
+
+    def shown(self) -> dict[str, object]:
+        """Every setting by its variable, fit to be printed."""
+        return {f.metadata["env"]: _shown(f.metadata, getattr(self, f.name)) for f in fields(self)}
+
+    def __repr__(self) -> str:
+        return f"Settings({', '.join(f'{name}={value!r}' for name, value in self.shown().items())})"
+
     def token(self) -> str | None:
         """The engine's own token for its neighbors, if it has one."""
         if not self.token_file:
@@ -185,6 +207,13 @@ class Settings:
             return str(json.loads(Path(self.token_file).read_text(encoding="utf-8"))["token"])
         except (OSError, ValueError, KeyError) as error:
             raise ConfigurationError(f"DAF_CREDENTIALS={self.token_file}: a JSON file with `token`") from error
+
+
+def _shown(about: Mapping[str, Any], value: object) -> object:
+    """A secret address without its password; of the webhook the whole address is the secret."""
+    if not about["secret"] or not value:
+        return value
+    return STARS if about["env"] == "SLACK_WEBHOOK" else masked(str(value))
 
 
 def _one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:

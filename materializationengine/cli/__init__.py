@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import sys
 
 import click
-import structlog
 
 from ..domain.errors import MaterializationError, UserMistake
+from ..kernel.logs import configure
 from ..stack.commands import stack
 from .demo import demo
 from .operate import pause, schedules_command, unpause
@@ -35,11 +34,7 @@ class _Group(click.Group):
 @click.version_option(package_name="materializationengine")
 def main() -> None:
     """Frozen versions of annotations on a segmentation that keeps changing."""
-    level = logging.getLevelNamesMapping().get(os.environ.get("LOGGING_LEVEL", "WARNING"), logging.WARNING)
-    structlog.configure(
-        wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-    )
+    configure(os.environ.get("LOGGING_LEVEL", "WARNING"), for_people=True)
 
 
 main.add_command(stack)

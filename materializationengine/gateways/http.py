@@ -19,6 +19,7 @@ from urllib3.response import BaseHTTPResponse
 from urllib3.util.retry import Retry
 
 from ..domain.errors import GatewayAnswer, GatewayRefused, GatewayUnavailable
+from ..kernel import trace
 
 RETRIED = frozenset({429, 502, 503, 504})
 """Statuses that patience may mend. 500 is not one: the chunkedgraph says it of ids it doesn't know."""
@@ -131,7 +132,7 @@ class HttpService:
                 params=params,
                 json=payload,
                 data=body,
-                headers=headers,
+                headers={**trace.headers(), **(headers or {})},
                 auth=_Token(token or self._token),
                 timeout=self._timeout,
                 allow_redirects=False,  # it would lead to a login page, and carry the token elsewhere

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -15,6 +14,7 @@ from ..domain.plan import TablePlan, UnitSpec, to_json
 from ..domain.ports import Ids
 from ..domain.schemas import BoundPoint, Role, schema
 from ..kernel.columns import Connection
+from ..kernel.trace import Threads
 from ..storage import frozen_build, frozen_checks, frozen_indexes, version_publishing
 from ..storage.tables import Shape, merged_shape, split_shapes
 from .work import Report, Work
@@ -63,7 +63,7 @@ def copy(work: Work, _: Copy) -> Report:
     frozen_build.wait_for_writers(work.cluster, live, moment, work.settings.writer_wait)
     with (
         frozen_build.Snapshot(work.cluster, live, moment) as snapshot,
-        ThreadPoolExecutor(work.settings.copy_threads) as pool,
+        Threads(work.settings.copy_threads) as pool,
     ):
         marks = snapshot.marks()
         digests = list(pool.map(partial(copy_table, work, snapshot, marks), work.plan.version_plan.tables))

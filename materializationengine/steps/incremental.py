@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
@@ -14,6 +13,7 @@ from ..domain.names import build_database
 from ..domain.plan import TablePlan, UnitSpec, to_json
 from ..domain.ports import Ids
 from ..domain.schemas import BoundPoint
+from ..kernel.trace import Threads
 from ..storage import cell_segments, frozen_build, incremental_copy
 from ..storage.incremental_base import Base
 from ..storage.tables import Shape
@@ -57,7 +57,7 @@ def copy(work: Work, _: Copy) -> Report:
     expired = _expired(work)
     with (
         frozen_build.Snapshot(work.cluster, live, moment) as snapshot,
-        ThreadPoolExecutor(_threads(work, BASE_TABLES, NEW_TABLES)) as pool,
+        Threads(_threads(work, BASE_TABLES, NEW_TABLES)) as pool,
     ):
         make = partial(_make, work, snapshot, snapshot.marks(), expired)
         made = list(pool.map(make, work.plan.version_plan.tables))
@@ -124,7 +124,7 @@ def _merge(
 def _roots_at(work: Work, supervoxels: Ids) -> tuple[Ids, Ids]:
     """Roots at the version's moment, asked of the graph by several threads."""
     parts = np.array_split(supervoxels, _threads(work, EXPIRED_ROOTS))
-    with ThreadPoolExecutor(len(parts)) as pool:
+    with Threads(len(parts)) as pool:
         found = list(pool.map(partial(freeze.roots_at, work), parts))
     return np.concatenate([one for one, _ in found]), np.concatenate([one for _, one in found])
 
@@ -137,7 +137,7 @@ def _keep_segments(work: Work, made: list[Made], expired: Ids) -> UnitSpec:
     if not inherited:
         whole = [shape for table in made for shape in _shapes(work, table)]
     cell_segments.add(work.cluster, build, np.unique(np.concatenate([table.roots for table in made] or [expired[:0]])))
-    with ThreadPoolExecutor(_threads(work, NEW_SEGMENTS)) as pool:
+    with Threads(_threads(work, NEW_SEGMENTS)) as pool:
         list(pool.map(lambda s: cell_segments.add_all(work.cluster, build, s.table, s.points), whole))
     tables = tuple(shape.table for table in made for shape in _shapes(work, table) if shape.points)
     return UnitSpec("incremental.settle", to_json(Settle(tables)), "cellsegment")

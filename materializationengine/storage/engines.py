@@ -7,13 +7,26 @@ from collections.abc import Mapping
 
 import psycopg2
 import psycopg2.extensions
-from sqlalchemy import Engine, create_engine
+from sqlalchemy import Connection as Session
+from sqlalchemy import Engine, create_engine, event
 
 from ..domain.errors import StorageUnavailable
+from ..kernel import trace
 from ..kernel.columns import Connection, DriverError
 from ..kernel.urls import libpq, masked, normalize
+from .sql import literal
 
 POOL = {"pool_size": 5, "max_overflow": 10, "pool_pre_ping": True, "pool_recycle": 1800}
+
+
+def signature(application: str) -> str:
+    """A statement that puts the ids of what is served into pg_stat_activity until the transaction ends."""
+    return f"SET LOCAL application_name = {literal(trace.application_name(application))}"
+
+
+def sign(connection: Connection, application: str) -> None:
+    """Let a connection show whom it serves, until its transaction ends."""
+    connection.execute(signature(application))
 
 
 class Cluster:
@@ -37,9 +50,13 @@ class Cluster:
         self._engines: dict[str, Engine] = {}
         self._guard = threading.Lock()
 
+    def name(self, purpose: str = "") -> str:
+        """What a connection for `purpose` calls itself, the ids of what it serves apart."""
+        return f"{self.application} {purpose}".strip()
+
     def uri(self, database: str | None = None, purpose: str = "") -> str:
         """libpq's address of a database; `purpose` is shown by pg_stat_activity."""
-        application = f"{self.application} {purpose}".strip()[:63]
+        application = trace.application_name(self.name(purpose))
         return libpq(self.url, database=database or self.home, application=application, options=self._options)
 
     def connect(self, database: str | None = None, purpose: str = "") -> Connection:
@@ -61,8 +78,14 @@ class Cluster:
         name = database or self.home
         with self._guard:
             if name not in self._engines:
-                self._engines[name] = create_engine(normalize(self.uri(name)), **POOL)
+                self._engines[name] = made = create_engine(normalize(self.uri(name)), **POOL)
+                event.listen(made, "begin", self._sign)
             return self._engines[name]
+
+    def _sign(self, session: Session) -> None:
+        """A pooled connection serves one request after another: each transaction names its own."""
+        if trace.request_id():
+            session.exec_driver_sql(signature(self.name()))
 
     def forget(self, database: str) -> None:
         """Close the pool of a database that is about to be renamed or dropped."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -15,6 +14,7 @@ from ..domain.ports import Ids
 from ..domain.schemas import BoundPoint, Column, Role, SqlType
 from ..kernel import moments
 from ..kernel.columns import Connection, read_bigints
+from ..kernel.trace import Threads
 from . import frozen_build
 from .engines import Cluster
 from .frozen_build import Digest, RootsOf, Snapshot, TableCopy
@@ -180,7 +180,7 @@ def _checked(cluster: Cluster, snapshot: Snapshot, build: str, copy: TableCopy) 
     shape = copy.shape
     columns = tuple(c for c in shape.columns if copy.roots_of is None or c.role is not Role.ROOT)
     select = select_shape(shape, copy.annotation.name, copy.segmentation, snapshot.moment, None)
-    with closing(snapshot.reader()) as source, ThreadPoolExecutor(1) as beside:
+    with closing(snapshot.reader()) as source, Threads(1) as beside:
         making = beside.submit(frozen_build.table_digest, cluster, build, shape.table, shape.columns)
         wanted = frozen_build.digest(source, frozen_build.named_select(select, shape.columns), columns)
         made = making.result()

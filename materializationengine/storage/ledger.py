@@ -41,15 +41,22 @@ class ClaimedUnit:
     attempt: int
     plan: Plan
     version: int | None
+    request_id: str = ""
+    """The request that asked for the run."""
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """What the broker carries: a unit of a live database, and the action that decides its queue."""
+    """What the broker carries: a unit of a live database, and the action that decides its queue.
+
+    The ids of its run and request travel in headers, for logs; the ledger says them again to whoever claims the unit.
+    """
 
     database: str
     unit: int
     action: str
+    run_id: str = ""
+    request_id: str = ""
 
 
 def new_run_id() -> str:
@@ -124,9 +131,10 @@ def claim(connection: Connection, unit: int, *, owner: str, lease: float) -> Cla
     connection.commit()
     if row is None:
         return None
-    unit_id, run_id, position, action, args, attempt, label, plan, token, version = row
+    unit_id, run_id, position, action, args, attempt, label, plan, token, version, request = row
     spec = UnitSpec(action, json.loads(args), label)
-    return ClaimedUnit(unit_id, run_id, token, position, spec, attempt, from_json(json.loads(plan), Plan), version)
+    known = from_json(json.loads(plan), Plan)
+    return ClaimedUnit(unit_id, run_id, token, position, spec, attempt, known, version, request)
 
 
 def fence(connection: Connection, unit: ClaimedUnit) -> None:
@@ -217,4 +225,4 @@ def due(connection: Connection, database: str, *, resend: float, window: int = W
     """
     found = connection.rows(sql("ledger", "units_to_send"), resend, window)
     connection.commit()
-    return [Message(database, unit, action) for unit, action in found]
+    return [Message(database, *row) for row in found]

@@ -15,8 +15,9 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from ..domain.errors import BadQuery, MaterializationError, QueryTimeout, StorageUnavailable
+from ..kernel import trace
 from ..kernel.columns import Connection, DriverError, sqlstate
-from .engines import Cluster
+from .engines import Cluster, signature
 
 BATCH_BYTES = 1 << 20
 """Size of a record batch: the first leaves within 30 ms, and a million rows take no longer than in larger ones (m)."""
@@ -130,8 +131,10 @@ class ReadPool:
             _close(idle)
 
     def _take(self, kind: _Kind) -> Connection:
+        greeting = signature(self._cluster.name("query")) if trace.request_id() else ""
         while (idle := self._pop(kind)) is not None:
-            if time.monotonic() - idle.since < PING_AFTER or _alive(idle.connection):
+            fresh = time.monotonic() - idle.since < PING_AFTER
+            if (fresh and not greeting) or _alive(idle.connection, greeting):
                 return idle.connection
         return self._open(*kind)
 
@@ -167,9 +170,10 @@ def _close(idle: list[_Idle]) -> None:
         each.connection.close()
 
 
-def _alive(connection: Connection) -> bool:
+def _alive(connection: Connection, greeting: str) -> bool:
+    """Whether the server is still there; the greeting says whom the connection serves now."""
     try:
-        connection.rows("SELECT 1")
+        connection.execute(greeting or "SELECT 1")
     except DriverError:
         connection.close()
         return False

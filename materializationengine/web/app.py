@@ -9,6 +9,7 @@ from flask_smorest import Api
 
 from .. import __version__
 from ..config import Settings
+from ..kernel.logs import configure
 from ..kernel.urls import normalize
 from . import annotations as annotation_service
 from . import (
@@ -41,7 +42,10 @@ class _Api(Api):
 
 def create_app(settings: Settings | None = None) -> Flask:
     """The application. Connections are opened by the requests that need them. Raises ConfigurationError."""
-    settings = settings or Settings.from_env(os.environ)
+    if settings is None:
+        # Whoever hands settings in, a test or a program, has its own idea of logs.
+        settings = Settings.from_env(os.environ)
+        configure(settings.log_level, settings.censor())
     app = Flask("materializationengine", static_folder=None)
     app.extensions[KEY] = Parts(settings)
     # flask-sqlalchemy wants one address at start; sessions choose their own, see `extensions`.

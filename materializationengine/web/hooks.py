@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 import time
-import uuid
 
 import structlog
 from flask import Flask, Response, g, request
+
+from ..kernel import trace
 
 log = structlog.get_logger(__name__)
 
@@ -16,7 +16,6 @@ EXPOSED = (
     "X-Column-Names, X-Row-Limit, X-Next-Cursor, X-Effective-Timestamp, X-Consistency, X-Request-ID"
 )
 _QUIET = "/health"
-_GIVEN_ID = re.compile(r"[\w.-]{1,64}")
 
 
 def init_app(app: Flask) -> None:
@@ -26,10 +25,9 @@ def init_app(app: Flask) -> None:
 
 
 def _begin() -> None:
-    given = request.headers.get("X-Request-ID", "")
-    g.request_id = given if _GIVEN_ID.fullmatch(given) else uuid.uuid4().hex[:16]
+    g.request_id = trace.accepted(request.headers.get("X-Request-ID", ""))
     g.started = time.monotonic()
-    structlog.contextvars.clear_contextvars()
+    trace.forget()
     structlog.contextvars.bind_contextvars(request_id=g.request_id)
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, ClassVar
 
 import structlog
-from celery import Celery, bootsteps, group, shared_task
+from celery import Celery, bootsteps, current_app, group, shared_task, signals
 from celery.app.task import Task
 from kombu.exceptions import OperationalError
 
@@ -17,6 +17,8 @@ from ..config import Settings
 from ..domain.errors import ConfigurationError, StorageUnavailable
 from ..domain.plan import from_json
 from ..domain.records import RunRecord
+from ..kernel import trace
+from ..kernel.logs import configure
 from ..storage.ledger import Message
 from . import periodic_materialization  # noqa: F401  (its tasks are named by beat's entries)
 from .actions import ACTIONS
@@ -29,6 +31,9 @@ from .sweeper import Rounds
 log = structlog.get_logger(__name__)
 
 QUEUES = ("celery", "process", "workflow")
+RUN_HEADER, REQUEST_HEADER = "matengine_run_id", "matengine_request_id"
+"""Headers of messages, for logs alone: a worker of an older release neither needs nor minds them."""
+
 SEED_QUEUE = "processcelery"
 """A comma was lost in CAVE's old README; a worker told to consume it means `process` and `celery`."""
 
@@ -86,7 +91,9 @@ class EngineCelery(Celery):
 
 
 def _signature(app: Celery, message: Message) -> Any:
-    return app.signature(f"{ACTIONS[message.action].queue}:run_unit", args=(message.database, message.unit))
+    name = f"{ACTIONS[message.action].queue}:run_unit"
+    ids = {RUN_HEADER: message.run_id, REQUEST_HEADER: message.request_id}
+    return app.signature(name, args=(message.database, message.unit)).set(headers=ids)
 
 
 def _configuration(settings: Settings) -> dict[str, object]:
@@ -162,7 +169,10 @@ class Sweeper(bootsteps.StartStopStep):
 
 def _run(task: Task, database: str, unit: int) -> None:
     app: EngineCelery = task.app
-    app.send(run_unit(app.services, database, unit, f"{socket.gethostname()} {os.getpid()}"))
+    told = task.request
+    trace.forget()
+    with trace.serving(told.get(REQUEST_HEADER) or "", told.get(RUN_HEADER) or "", unit):
+        app.send(run_unit(app.services, database, unit, f"{socket.gethostname()} {os.getpid()}"))
 
 
 @shared_task(name="process:run_unit", bind=True)
@@ -175,6 +185,14 @@ def run_process_unit(self: Task, database: str, unit: int) -> None:
 def run_workflow_unit(self: Task, database: str, unit: int) -> None:
     """Do one unit of the ledger that is long: a scan, a copy, an index, a publication."""
     _run(self, database, unit)
+
+
+@signals.setup_logging.connect
+def _write_json(**_: Any) -> None:
+    """Keep Celery from setting up logs of its own: a worker and a beat write as the web does."""
+    app = current_app._get_current_object()
+    if isinstance(app, EngineCelery):
+        configure(app.settings.log_level, app.settings.censor())
 
 
 def create_celery(settings: Settings) -> EngineCelery:

@@ -12,7 +12,7 @@ from ..domain.errors import BadMoment, BadRequest
 from ..domain.estimate import GB, Estimate, check_room, expect
 from ..domain.plan import Plan, RunKind, from_json, to_json
 from ..domain.records import RunRecord
-from ..kernel import moments
+from ..kernel import moments, trace
 from ..kernel.columns import Connection
 from ..storage import estimates, janitor, ledger, run_control, run_records, version_care, version_publishing
 from ..storage.ledger import Message
@@ -47,9 +47,15 @@ def launch(
     """
     now = now or moments.now()
     run_id = run_id or ledger.new_run_id()
+    request = replace(request, request_id=request.request_id or trace.request_id() or trace.new_request_id())
+    with trace.serving(request.request_id, run_id):
+        return _launch(services, request, send, now, run_id)
+
+
+def _launch(services: Services, request: RunRequest, send: Send, now: datetime, run_id: str) -> RunRecord:
     database = _database(services, request)
     ensure(services.cluster, database)
-    with services.cluster.connect(database, f"launch {run_id}") as connection:
+    with services.cluster.connect(database, "launch") as connection:
         plan = _plan(services, connection, run_id, request, now)
         expected = estimate(services, connection, plan)
         check_room(expected, services.settings.disk_reserve * GB)
@@ -105,7 +111,7 @@ def resume(services: Services, run_id: str, send: Send) -> RunRecord:
 def retry(services: Services, run_id: str, send: Send, requested_by: str) -> RunRecord:
     """Start a new run of the same request, and return its record."""
     request = from_json(run_control.request_of(services.cluster, run_id), RunRequest)
-    return launch(services, replace(request, requested_by=requested_by), send)
+    return launch(services, replace(request, requested_by=requested_by, request_id=""), send)
 
 
 def wake(services: Services, databases: Sequence[str], send: Send) -> None:

@@ -12,7 +12,13 @@ ROOT = Path(__file__).parents[2]
 MANUAL = sorted(
     path for path in (ROOT / "docs").rglob("*") if path.suffix in (".md", ".rst") and "_build" not in path.parts
 )
-PAGES = [*MANUAL, *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "workflows/README.md"))]
+PAGES = [
+    *MANUAL,
+    *(
+        ROOT / name
+        for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "workflows/README.md", "examples/README.md")
+    ),
+]
 
 _FENCE = re.compile(r"^(?P<indent> *)```(?P<language>\w+)\n(?P<body>.*?)^(?P=indent)```$", re.MULTILINE | re.DOTALL)
 _DIRECTIVE = re.compile(r"^\.\. code-block:: (?P<language>\w+)\n\n(?P<body>(?:(?: {3}.*)?\n)+)", re.MULTILINE)

@@ -23,7 +23,8 @@ TYPED = sorted(set(commands()))
 @pytest.fixture
 def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with the files that the manual's commands name."""
-    (tmp_path / "world/annotations/synapses").mkdir(parents=True)
+    for world in ("world", "brain"):
+        (tmp_path / world / "annotations/synapses").mkdir(parents=True)
     (tmp_path / "mapping.json").write_text("{}")
     monkeypatch.chdir(tmp_path)
     return tmp_path

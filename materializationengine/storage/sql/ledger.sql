@@ -30,7 +30,7 @@ FROM matengine.run r
 WHERE u.id = $1::bigint AND u.status IN ('READY', 'RUNNING') AND r.id = u.run_id AND r.status = 'RUNNING'
   AND NOT EXISTS (SELECT 1 FROM matengine.pause p WHERE p.scope IN ('*', r.datastack))
 RETURNING u.id, u.run_id, u.position, u.action, u.args::text AS args, u.attempt, u.label,
-          r.plan::text AS plan, r.token, r.version
+          r.plan::text AS plan, r.token, r.version, coalesce(r.request ->> 'request_id', '') AS request_id
 
 -- fence_unit --
 SELECT 1 FROM matengine.unit u JOIN matengine.run r ON r.id = u.run_id
@@ -122,10 +122,10 @@ placed AS (
   SELECT id, due, sent, row_number() OVER (PARTITION BY run_id ORDER BY NOT sent, id) AS place FROM open)
 UPDATE matengine.unit u
 SET sends = sends + 1, send_after = clock_timestamp() + make_interval(secs => $1::float8 * power(2, least(sends, 4)))
-FROM placed p
-WHERE p.id = u.id AND p.due AND (p.sent OR p.place <= $2::int)
+FROM placed p, matengine.run r
+WHERE p.id = u.id AND r.id = u.run_id AND p.due AND (p.sent OR p.place <= $2::int)
   AND u.status = 'READY' AND (u.send_after <= clock_timestamp() OR u.sends > 0 AND $1::float8 = 0)
-RETURNING u.id, u.action
+RETURNING u.id, u.action, u.run_id, coalesce(r.request ->> 'request_id', '')
 
 -- runs --
 SELECT r.id, r.kind, r.datastack, r.as_of, r.status, r.version, r.position, r.error, r.requested_by, r.created,
