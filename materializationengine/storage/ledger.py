@@ -209,10 +209,9 @@ def sweep(connection: Connection, database: str, *, resend: float, window: int =
     """
     for (unit,) in connection.rows(sql("ledger", "overdue_owners")):
         connection.rows(sql("ledger", "end_holder"), _LOCK_SPACE + unit)
-    held = [unit for (unit,) in connection.rows(sql("ledger", "held_units"), _LOCK_SPACE)]
-    # An empty list has no type on the wire; no unit has the id 0.
-    connection.rows(sql("ledger", "free_lost_units"), held or [0])
+    connection.rows(sql("ledger", "free_lost_units"), _LOCK_SPACE)
     connection.execute(sql("ledger", "cancel_left"))
+    connection.execute(sql("ledger", "forget_leases"))
     return due(connection, database, resend=resend, window=window)
 
 

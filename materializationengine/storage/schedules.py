@@ -12,6 +12,7 @@ from ..kernel import moments
 from ..kernel.columns import Connection
 from .sql import sql
 
+
 @dataclass(frozen=True, slots=True)
 class Firing:
     """A slot and what became of it: the runs that it started, or why there are none."""

@@ -231,6 +231,7 @@ def stage(engine: Engine, small_world: Path, tmp_path: Path, datastack: str) -> 
     return Stage(datastack, engine, small_world, tmp_path, volume, places)
 
 
+@pytest.mark.timeout(1200)  # an interrupted history looks like an inconsistent one
 def test_every_version_of_a_random_history_equals_the_oracle(stage: Stage) -> None:
     History.stage = stage
     run_state_machine_as_test(

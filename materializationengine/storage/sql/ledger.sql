@@ -60,15 +60,16 @@ UPDATE matengine.run SET position = $2::int WHERE id = $1
 UPDATE matengine.run SET status = 'SUCCEEDED', finished = clock_timestamp() WHERE id = $1 AND status = 'RUNNING'
 
 -- retry_unit --
+-- READY where a sweeper was quicker than the worker whose connection broke; the attempt says that it is still ours.
 UPDATE matengine.unit
 SET status = 'READY', failures = failures + 1, error = $3, owner = NULL, sends = 0,
     send_after = clock_timestamp() + make_interval(secs => $4::float8 * power(2, failures))
-WHERE id = $1::bigint AND attempt = $2::int AND status = 'RUNNING'
+WHERE id = $1::bigint AND attempt = $2::int AND status IN ('RUNNING', 'READY')
 RETURNING failures
 
 -- fail_unit --
 UPDATE matengine.unit SET status = 'FAILED', failures = failures + 1, error = $3, finished = clock_timestamp()
-WHERE id = $1::bigint AND attempt = $2::int AND status = 'RUNNING'
+WHERE id = $1::bigint AND attempt = $2::int AND status IN ('RUNNING', 'READY')
 RETURNING run_id
 
 -- end_run --
@@ -87,21 +88,35 @@ WHERE id IN (SELECT id FROM matengine.unit
 UPDATE matengine.unit u SET status = 'CANCELLED', finished = clock_timestamp()
 FROM matengine.run r WHERE r.id = u.run_id AND r.status <> 'RUNNING' AND u.status = 'READY'
 
--- held_units --
--- Advisory locks on units that a living backend of this database holds now.
-SELECT ((l.classid::bigint << 32) | l.objid::bigint) - $1::bigint
-FROM pg_locks l JOIN pg_database d ON d.oid = l.database
-WHERE l.locktype = 'advisory' AND l.objsubid = 1 AND d.datname = current_database() AND l.granted
-
 -- free_lost_units --
--- RUNNING without a holder: its worker died. The claim takes them over.
+-- RUNNING without a holder: its worker died. The claim takes them over. One statement, so that the locks are looked at
+-- after the units: a unit that was claimed in between is not seen as RUNNING, rather than seen without its lock. A unit
+-- whose row is held is at work, and is not waited for.
 UPDATE matengine.unit SET status = 'READY', owner = NULL, sends = 0, send_after = clock_timestamp(),
     error = 'its worker ended while it ran'
-WHERE status = 'RUNNING' AND NOT (id = ANY ($1))
+WHERE id IN (
+  SELECT u.id FROM matengine.unit u
+  WHERE u.status = 'RUNNING' AND NOT EXISTS (
+    SELECT 1 FROM pg_locks l JOIN pg_database d ON d.oid = l.database
+    WHERE l.locktype = 'advisory' AND l.objsubid = 1 AND d.datname = current_database() AND l.granted
+      AND ((l.classid::bigint << 32) | l.objid::bigint) = $1::bigint + u.id)
+  FOR UPDATE OF u SKIP LOCKED)
 RETURNING id
 
 -- overdue_owners --
-SELECT id FROM matengine.unit WHERE status = 'RUNNING' AND lease_until < clock_timestamp()
+-- Past the lease of the claim, and past what the worker said since.
+SELECT u.id FROM matengine.unit u LEFT JOIN matengine.renewed_lease l ON l.unit_id = u.id AND l.attempt = u.attempt
+WHERE u.status = 'RUNNING' AND greatest(u.lease_until, l.until) < clock_timestamp()
+
+-- renew_lease --
+INSERT INTO matengine.renewed_lease AS l (unit_id, attempt, until)
+VALUES ($1::bigint, $2::int, clock_timestamp() + make_interval(secs => $3::float8))
+ON CONFLICT (unit_id) DO UPDATE SET attempt = excluded.attempt, until = excluded.until
+WHERE l.attempt <= excluded.attempt
+
+-- forget_leases --
+DELETE FROM matengine.renewed_lease l
+WHERE NOT EXISTS (SELECT 1 FROM matengine.unit u WHERE u.id = l.unit_id AND u.status = 'RUNNING')
 
 -- end_holder --
 SELECT pg_terminate_backend(l.pid) FROM pg_locks l JOIN pg_database d ON d.oid = l.database
