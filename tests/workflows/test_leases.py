@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from materializationengine.domain.plan import RunKind, RunStatus
-from materializationengine.storage import leases, ledger
+from materializationengine.storage import leases, ledger, run_control
 from materializationengine.storage.ledger import Message
 from materializationengine.workflows.requests import RunRequest
 from tests.harness import Engine
@@ -59,4 +59,5 @@ def test_a_unit_without_news_is_taken_over(impatient: Engine, monkeypatch: pytes
         status, attempt = connection.rows(
             "SELECT status, attempt FROM matengine.unit WHERE run_id = $1 ORDER BY id", record.id
         )[0]
+    run_control.cancel(impatient.services.cluster, record.id, "tests")
     assert (status, attempt) == ("READY", 1)
