@@ -101,6 +101,9 @@ class Settings:
         16,
         "queries that one user may have running in one process; 0: no limit, as where AUTH_DISABLED",
     )
+    precomputed_limit: int = _setting(
+        "PRECOMPUTED_SPATIAL_INDEX_LIMIT", 10_000, "annotations that a cell of Neuroglancer's spatial index aims at"
+    )
     credentials_file: str = _setting("GOOGLE_APPLICATION_CREDENTIALS", "", "service account file for gs://")
     storage_emulator: str = _setting(
         "STORAGE_EMULATOR_HOST", "", "a storage server instead of Google's, without credentials"

@@ -57,4 +57,5 @@ class Renewal:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._over.set()
-        self._thread.join()
+        # A renewal that hangs in a network must not hold the unit; one that comes late changes nothing.
+        self._thread.join(1.0)

@@ -20,12 +20,15 @@ from . import (
     materialize,
     neighbors,
     operation,
+    precomputed,
     queries,
     runs,
+    segment_properties,
     versions,
     views,
 )
 from .arguments import MATERIALIZE
+from .description import page
 from .extensions import db
 from .parts import KEY, Parts
 
@@ -55,8 +58,6 @@ def create_app(settings: Settings | None = None) -> Flask:
         API_TITLE="Materialization Engine",
         API_VERSION=__version__,
         OPENAPI_VERSION="3.0.3",
-        OPENAPI_URL_PREFIX=versions.MATERIALIZE,
-        OPENAPI_JSON_PATH="openapi.json",
     )
     app.json.sort_keys = False  # type: ignore[attr-defined]
     db.init_app(app)
@@ -70,9 +71,21 @@ def create_app(settings: Settings | None = None) -> Flask:
 def _open_doors(app: Flask) -> None:
     app.register_blueprint(health.blueprint)
     api = _Api(app)
-    for room in (versions, queries, live_queries, views, annotation_service, runs, materialize, operation):
+    for room in (
+        versions,
+        queries,
+        live_queries,
+        precomputed,
+        segment_properties,
+        views,
+        annotation_service,
+        runs,
+        materialize,
+        operation,
+    ):
         api.register_blueprint(room.blueprint)
     api.register_blueprint(versions.service)
     # Clients of either generation find the triggers under their own path.
     for room in (materialize, operation):
         api.register_blueprint(room.blueprint, url_prefix=f"{MATERIALIZE}/v3", name=f"{room.blueprint.name}_v3")
+    page.init_app(app, api)

@@ -8,13 +8,16 @@ import structlog
 from flask import Flask, Response, g, request
 
 from ..kernel import trace
+from .once import REPLAYED
 
 log = structlog.get_logger(__name__)
 
 EXPOSED = (
     "WWW-Authenticate, Warning, Retry-After, ETag, column_names, dataframe_resolution, "
-    "X-Column-Names, X-Row-Limit, X-Next-Cursor, X-Effective-Timestamp, X-Consistency, X-Request-ID"
+    "X-Column-Names, X-Row-Limit, X-Next-Cursor, X-Effective-Timestamp, X-Consistency, X-Request-ID, "
+    "Idempotency-Replayed"
 )
+_ASKED = "Authorization, Content-Type, X-Requested-With, Idempotency-Key, If-None-Match"
 _QUIET = "/health"
 
 
@@ -33,10 +36,12 @@ def _begin() -> None:
 
 def _end(response: Response) -> Response:
     response.headers["X-Request-ID"] = g.get("request_id", "")
+    if g.get("replayed"):
+        response.headers[REPLAYED] = "true"
     response.headers.setdefault("Access-Control-Allow-Origin", "*")
     response.headers.setdefault("Access-Control-Expose-Headers", EXPOSED)
     if request.method == "OPTIONS":
-        response.headers.setdefault("Access-Control-Allow-Headers", "Authorization, Content-Type, X-Requested-With")
+        response.headers.setdefault("Access-Control-Allow-Headers", _ASKED)
         response.headers.setdefault("Access-Control-Allow-Methods", response.headers.get("Allow", "GET, POST"))
     if not request.path.startswith(_QUIET):
         seconds = round(time.monotonic() - g.get("started", time.monotonic()), 4)

@@ -101,6 +101,9 @@ class RunBody(Schema):
     mends = fields.Integer(
         strict=True, allow_none=True, metadata={"description": "version to mend, instead of a new one"}
     )
+    rebuilds = fields.Integer(
+        strict=True, allow_none=True, metadata={"description": "version whose lost database a freeze makes anew"}
+    )
     phases = fields.List(fields.Integer(strict=True), allow_none=True, metadata={"description": "of 1, 2, 3 and 4"})
 
 
@@ -197,6 +200,7 @@ def run_request(body: dict[str, Any], requested_by: str) -> RunRequest:
         base_version=body.get("base_version"),
         mends=body.get("mends"),
         phases=body.get("phases"),
+        rebuilds=body.get("rebuilds"),
     )
 
 

@@ -11,6 +11,7 @@ from ..bootstrap import Services
 from ..domain.errors import (
     MaterializationError,
     NeighborDown,
+    NewerWork,
     StaleUnit,
     StorageUnavailable,
     WritersStillOpen,
@@ -36,22 +37,29 @@ def run_unit(services: Services, database: str, unit_id: int, owner: str) -> lis
     Returns the messages to send now; [] where the unit was not to be had, which is no error: messages come twice.
     """
     settings = services.settings
-    with services.cluster.connect(database, "unit") as connection:
-        unit = ledger.claim(connection, unit_id, owner=owner, lease=settings.lease)
-        if unit is None:
-            return []
-        with trace.serving(unit.request_id, unit.run_id, unit.id):
-            sign(connection, services.cluster.name("unit"))
-            if not _attempt(services, database, connection, unit):
+    try:
+        with services.cluster.connect(database, "unit") as connection:
+            unit = ledger.claim(connection, unit_id, owner=owner, lease=settings.lease)
+            if unit is None:
                 return []
-        return ledger.due(connection, database, resend=settings.resend, window=settings.run_window)
+            with trace.serving(unit.request_id, unit.run_id, unit.id):
+                sign(connection, services.cluster.name("unit"))
+                if not _attempt(services, database, connection, unit):
+                    return []
+            return ledger.due(connection, database, resend=settings.resend, window=settings.run_window)
+    except NewerWork as error:
+        log.warning("unit is left to the workers of a newer release", unit_id=str(unit_id), why=error.message)
+    return []
 
 
 def _attempt(services: Services, database: str, connection: Connection, unit: ClaimedUnit) -> bool:
-    """Do a unit, or write down why it could not be done; whether it is done."""
+    """Do a unit, or write down why it could not be done; whether it is done. Raises NewerWork, the unit given back."""
     try:
         with Renewal(services.cluster, database, unit, services.settings.lease):
             _do(services, connection, unit)
+    except NewerWork:
+        ledger.leave(connection, unit.id, unit.attempt)
+        raise
     except StaleUnit:
         log.warning("unit was taken over")
     # The boundary: whatever a step raises, a bug included, must end up in the ledger as the reason why the

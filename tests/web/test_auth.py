@@ -154,7 +154,7 @@ def test_a_trigger_of_a_table_takes_who_may_write_to_it(
 ) -> None:
     asked: list[str] = []
 
-    def launch(services: Any, request: Any, send: Any) -> Any:
+    def launch(services: Any, request: Any, send: Any, **_: Any) -> Any:
         asked.append(request.table)
         raise RunInProgress
 

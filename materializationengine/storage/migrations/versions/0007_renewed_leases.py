@@ -2,8 +2,8 @@
 
 from alembic import op
 
-revision = "0006"
-down_revision = "0005"
+revision = "0007"
+down_revision = "0006"
 
 # Lost with a crash of the server, and with it the workers' connections; so it need not be logged.
 _LEASES = """
