@@ -146,6 +146,12 @@ class Settings:
     disk_reserve: float = _setting(
         "MATERIALIZATION_DISK_RESERVE", 1.0, "GB of the database's disk that a plan must leave free"
     )
+    clock_tolerance: float = _setting(
+        "MATERIALIZATION_CLOCK_TOLERANCE", 2.0, "seconds by which clocks of machines may differ before a check is red"
+    )
+    metrics_token_file: str = _setting(
+        "MATERIALIZATION_METRICS_TOKEN_FILE", "", "file with the token that /metrics asks for; none: it is open"
+    )
     slack_webhook: str = _setting("SLACK_WEBHOOK", "", "address that is told of failed runs", secret=True)
     log_level: str = _setting("LOGGING_LEVEL", "INFO", "least severe log line that is written")
 
