@@ -43,6 +43,7 @@ class Cluster:
         self.url, self.application = url, application
         self.home = libpq(url).rpartition("/")[2].partition("?")[0] or "postgres"
         self._options: Mapping[str, object] = {
+            "connect_timeout": "10",
             "client_connection_check_interval": "2s",
             "lock_timeout": f"{int(lock_timeout * 1000)}ms",
             "tcp_keepalives_idle": "15",
@@ -102,6 +103,13 @@ class Cluster:
         """A pooled connection serves one request after another: each transaction names its own."""
         if trace.request_id():
             session.exec_driver_sql(signature(self.name()))
+
+    def pool_use(self) -> dict[str, dict[str, int]]:
+        """Connections of each pool: `busy` and `idle`."""
+        with self._guard:
+            pools = {name: engine.pool for name, engine in self._engines.items()}
+        counted = {name: (pool.checkedout(), pool.checkedin()) for name, pool in pools.items()}  # type: ignore[attr-defined]
+        return {f"session {name}": {"busy": busy, "idle": idle} for name, (busy, idle) in counted.items()}
 
     def forget(self, database: str) -> None:
         """Close the pool of a database that is about to be renamed or dropped."""
