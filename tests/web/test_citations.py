@@ -155,21 +155,3 @@ def test_cff_fits_its_schema_and_keeps_every_letter() -> None:
     jsonschema.validate(read, SCHEMA)
     assert read["title"] == HOSTILE.title and read["version"] == "7.2" and read["abstract"] == text(HOSTILE)
     assert [each["value"] for each in read["identifiers"]] == [f"sha256-sum:{'ab' * 32}"]
-
-
-def test_an_answer_is_not_kept_when_the_table_was_mended(
-    client: FlaskClient, cluster: Cluster, rows: frozen.Rows
-) -> None:
-    path = f"{API}/datastack/{frozen.DATASTACK}/version/1/table/nuclei/query"
-    before = client.post(path, json={"limit": 1}).headers["ETag"]
-    try:
-        _digest(cluster, "other")
-        assert client.post(path, json={"limit": 1}).headers["ETag"] != before
-    finally:
-        _digest(cluster, "digest")
-    assert client.post(path, json={"limit": 1}).headers["ETag"] == before
-
-
-def _digest(cluster: Cluster, digest: str) -> None:
-    with closing(cluster.raw(frozen.VOLUME)) as connection, connection, connection.cursor() as cursor:
-        cursor.execute("UPDATE matengine.frozen_table SET digest = %s WHERE table_name = 'nuclei'", (digest,))
