@@ -40,13 +40,15 @@ def benchmark_table() -> str:
         "| work | ours | floor | ratio | lowest to highest | CPU, client + server | floor's CPU | peak of a worker |",
         "|---|---|---|---|---|---|---|---|",
     ]
-    for part in parts:
-        lines.append(
-            f"| {part['part']} | {part['seconds']:.2f} s | {part['floor']:.2f} s | {part['ratio']:.2f} "
-            f"| {part['lowest']:.2f} to {part['highest']:.2f} | {part['client_cpu']:.1f} + {part['server_cpu']:.1f} s "
-            f"| {part['floor_cpu']:.1f} s | {part['peak_mb']:.0f} MB |"
-        )
-    return "\n".join([*lines, *_growth(document)])
+    return "\n".join([*lines, *map(_row, parts), *_growth(document)])
+
+
+def _row(part: dict[str, Any]) -> str:
+    return (
+        f"| {part['part']} | {part['seconds']:.2f} s | {part['floor']:.2f} s | {part['ratio']:.2f} "
+        f"| {part['lowest']:.2f} to {part['highest']:.2f} | {part['client_cpu']:.1f} + {part['server_cpu']:.1f} s "
+        f"| {part['floor_cpu']:.1f} s | {part['peak_mb']:.0f} MB |"
+    )
 
 
 def _growth(document: dict[str, Any]) -> Iterator[str]:
