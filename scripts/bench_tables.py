@@ -61,6 +61,11 @@ def _growth(document: dict[str, Any]) -> Iterator[str]:
             yield (
                 f"| {part['part']} | {part['history_rows']:,} | {part['history_bytes']:,} | {part['ledger_bytes']:,} |"
             )
+    if ratios := document.get("reads", {}).get("ratios"):
+        yield ""
+        yield "| read over HTTP / the bare statement | ratio |"
+        yield "|---|---|"
+        yield from (f"| {name} | {ratio:g} |" for name, ratio in ratios.items())
     if document["exponents"]:
         told = ", ".join(f"{part} {exponent:.2f}" for part, exponent in document["exponents"].items())
         sizes = sorted({part["rows"] for part in document["parts"]})
