@@ -44,6 +44,7 @@ class Settings:
     global_server: str = _setting("GLOBAL_SERVER_URL", "", "info, schema and auth services; default: LOCAL_SERVER_URL")
     local_server: str = _setting("LOCAL_SERVER_URL", "http://127.0.0.1:8000", "this service, as clients reach it")
     pcg_server: str = _setting("PCG_SERVER_URL", "", "chunkedgraph; default: LOCAL_SERVER_URL")
+    annotation_server: str = _setting("ANNOTATION_SERVER_URL", "", "annotation service; default: LOCAL_SERVER_URL")
     localcave_url: str = _setting("LOCALCAVE_URL", "", "development: forward the neighbors' paths to local CAVE")
     datastacks_file: str = _setting("DATASTACKS_FILE", "", "JSON file of datastack records instead of the info service")
     token_file: str = _setting("DAF_CREDENTIALS", "", "JSON file with `token`, the engine's own token")
@@ -93,6 +94,11 @@ class Settings:
     retry_delay: float = _setting(
         "MATERIALIZATION_RETRY_DELAY", 2.0, "seconds before the first retry; doubles each time"
     )
+    keep_failed: float = _setting(
+        "MATERIALIZATION_KEEP_FAILED",
+        0.0,
+        "seconds for which what a failed run staged and built is kept for a resume to go on from; 0: dropped at once",
+    )
     lock_timeout: float = _setting("MATERIALIZATION_LOCK_TIMEOUT", 30.0, "seconds a statement waits for a lock")
     query_limit: int = _setting("QUERY_LIMIT_SIZE", 0, "most rows of one answer; 0: no cap")
     query_timeout: float = _setting("MATERIALIZATION_QUERY_TIMEOUT", 300.0, "seconds a query may run")
@@ -130,6 +136,11 @@ class Settings:
     beat_grace: float = _setting(
         "MATERIALIZATION_BEAT_GRACE", 604_800.0, "seconds after which a missed slot is not caught up any more"
     )
+    beat_retry: float = _setting(
+        "MATERIALIZATION_BEAT_RETRY",
+        300.0,
+        "seconds after which a slot of a schedule whose runs are not started yet is tried again",
+    )
     min_databases: int = _setting("MIN_DATABASES", 1, "newest versions of a datastack that retention leaves alone")
     max_databases: int = _setting(
         "MAX_DATABASES", 0, "versions of a datastack at which periodic materialization skips; 0: no cap"
@@ -140,6 +151,12 @@ class Settings:
     run_days: float = _setting("MATERIALIZATION_RUN_DAYS", 365.0, "days after which an ended run is forgotten")
     disk_reserve: float = _setting(
         "MATERIALIZATION_DISK_RESERVE", 1.0, "GB of the database's disk that a plan must leave free"
+    )
+    clock_tolerance: float = _setting(
+        "MATERIALIZATION_CLOCK_TOLERANCE", 2.0, "seconds by which clocks of machines may differ before a check is red"
+    )
+    metrics_token_file: str = _setting(
+        "MATERIALIZATION_METRICS_TOKEN_FILE", "", "file with the token that /metrics asks for; none: it is open"
     )
     slack_webhook: str = _setting("SLACK_WEBHOOK", "", "address that is told of failed runs", secret=True)
     log_level: str = _setting("LOGGING_LEVEL", "INFO", "least severe log line that is written")
@@ -172,6 +189,11 @@ class Settings:
     def info_server(self) -> str:
         """Base URL of info, schema and auth."""
         return self.global_server or self.local_server
+
+    @property
+    def annotation_server_url(self) -> str:
+        """Base URL of the annotation service."""
+        return self.annotation_server or self.local_server
 
     @property
     def graph_server(self) -> str:

@@ -17,10 +17,11 @@ import click
 
 ROOT = Path(__file__).parents[1]
 # Neither folder is a package: they are tools of a checkout, not part of the wheel.
-sys.path[:0] = [str(ROOT / "scripts"), str(ROOT / "docs")]
+sys.path[:0] = [str(ROOT / "scripts"), str(ROOT / "docs"), str(ROOT)]
 
 import bench_tables  # noqa: E402
 import diagrams  # noqa: E402  (found through the path set above)
+import fault_table  # noqa: E402
 import manual_tables  # noqa: E402
 import workflow_map  # noqa: E402
 
@@ -30,6 +31,7 @@ PAGES = (
     "docs/commands.md",
     "docs/architecture.md",
     "docs/benchmarks.md",
+    "docs/faults.md",
     "docs/workflows/workflows.rst",
     "workflows/README.md",
 )
@@ -44,6 +46,8 @@ BLOCKS: dict[str, Callable[..., str]] = {
     "beat": workflow_map.beat_table,
     "start": workflow_map.start_facts,
     "benchmarks": bench_tables.benchmark_table,
+    "faults": fault_table.table,
+    "fault-count": fault_table.count,
 }
 _BLOCK = re.compile(
     r"^(?P<begin><!-- begin (?P<md>[\w -]+?) -->|\.\. begin (?P<rst>[\w -]+))\n.*?^(?P<end><!-- end -->|\.\. end)$",

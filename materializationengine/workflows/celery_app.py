@@ -36,6 +36,9 @@ QUEUES = ("celery", "process", "workflow")
 RUN_HEADER, REQUEST_HEADER = "matengine_run_id", "matengine_request_id"
 """Headers of messages, for logs alone: a worker of an older release neither needs nor minds them."""
 
+FIRST, LATER = 0, 3
+"""Priorities as Celery's Redis transport has them: a list of its own for each, the lower number is emptied first."""
+
 SEED_QUEUE = "processcelery"
 """A comma was lost in CAVE's old README; a worker told to consume it means `process` and `celery`."""
 
@@ -96,7 +99,8 @@ class EngineCelery(Celery):
 def _signature(app: Celery, message: Message) -> Any:
     name = f"{ACTIONS[message.action].queue}:run_unit"
     ids = {RUN_HEADER: message.run_id, REQUEST_HEADER: message.request_id}
-    return app.signature(name, args=(message.database, message.unit)).set(headers=ids)
+    signature = app.signature(name, args=(message.database, message.unit))
+    return signature.set(headers=ids, priority=FIRST if message.urgent else LATER)
 
 
 def _configuration(settings: Settings) -> dict[str, object]:
@@ -116,8 +120,8 @@ def _configuration(settings: Settings) -> dict[str, object]:
         "worker_soft_shutdown_timeout": 20.0,
         "timezone": "UTC",
         # Beat keeps no file: what was fired stands in PostgreSQL.
-        "beat_scheduler": "celery.beat:Scheduler",
-        "beat_max_loop_interval": 60,
+        "beat_scheduler": "materializationengine.workflows.beat:TickingScheduler",
+        "beat_max_loop_interval": 10,
         "beat_schedule": beat_schedule(settings),
     }
 
@@ -171,7 +175,7 @@ class Sweeper(bootsteps.StartStopStep):
     def start(self, consumer: Any) -> None:
         """Sweep now, then by the clock."""
         app = consumer.app
-        self._rounds = Rounds(app.services)
+        self._rounds = Rounds(app.services, app.amqp.queues.consume_from)
         self._sweep(app, at_start=True)
         self._timer = consumer.timer.call_repeatedly(app.settings.sweep_every, self._sweep, (app,))
 

@@ -81,6 +81,7 @@ OPEN = [
     "/health/live",
     "/health/ready",
     "/health",
+    "/metrics",
     "/materialize/version",
     "/materialize/api/versions",
     "/annotation/api/versions",
