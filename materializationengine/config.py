@@ -101,6 +101,23 @@ class Settings:
         16,
         "queries that one user may have running in one process; 0: no limit, as where AUTH_DISABLED",
     )
+    limiter_categories: str = _setting(
+        "LIMITER_CATEGORIES",
+        "",
+        'JSON of how often one user may ask each endpoint: `{"query": "30/minute", "fast_query": ..., "write": ...}`',
+    )
+    limiter_service_account_categories: str = _setting(
+        "LIMITER_SERVICE_ACCOUNT_CATEGORIES", "", "the same for service accounts; default: as for people"
+    )
+    limiter_service_account_overrides: str = _setting(
+        "LIMITER_SERVICE_ACCOUNT_OVERRIDES", "", "the same for service accounts, by endpoint instead of category"
+    )
+    limiter_uri: str = _setting(
+        "LIMITER_URI",
+        "",
+        "where requests are counted, `memory://` for each process alone; default: REDIS_URL",
+        secret=True,
+    )
     credentials_file: str = _setting("GOOGLE_APPLICATION_CREDENTIALS", "", "service account file for gs://")
     storage_emulator: str = _setting(
         "STORAGE_EMULATOR_HOST", "", "a storage server instead of Google's, without credentials"
@@ -164,6 +181,11 @@ class Settings:
     def broker(self) -> str:
         """Celery's broker URL."""
         return self.broker_url or self.redis_url
+
+    @property
+    def limiter(self) -> str:
+        """Where requests are counted."""
+        return self.limiter_uri or self.redis_url
 
     @property
     def info_server(self) -> str:

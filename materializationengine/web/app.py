@@ -48,6 +48,8 @@ def create_app(settings: Settings | None = None) -> Flask:
         settings = Settings.from_env(os.environ)
         configure(settings.log_level, settings.censor())
     app = Flask("materializationengine", static_folder=None)
+    # A redirect would take a client's token and body elsewhere: it refuses them all.
+    app.url_map.strict_slashes = app.url_map.merge_slashes = False
     app.extensions[KEY] = Parts(settings)
     # flask-sqlalchemy wants one address at start; sessions choose their own, see `extensions`.
     app.config.update(

@@ -97,8 +97,8 @@ def _database_down(error: Exception) -> Response:
 def _headers(error: errors.MaterializationError, word: str) -> dict[str, str]:
     if isinstance(error, errors.NeighborDown):
         return {"Retry-After": str(max(1, round(error.retry_after)))}
-    if isinstance(error, errors.TooManyQueries):
-        return {"Retry-After": "1"}
+    if isinstance(error, errors.TooManyQueries | errors.TooManyRequests):
+        return {"Retry-After": str(error.details.get("retry_after", 1))}
     if isinstance(error, errors.NotLoggedIn) or word == "bad_auth_header":
         realm = f'Bearer realm="{parts().settings.info_server}/auth/api/v1/authorize"'
         return {"WWW-Authenticate": realm if word == "no_token" else f'{realm}, error="{word}"'}

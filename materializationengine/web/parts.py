@@ -20,6 +20,7 @@ from ..storage.live_database import ensure
 from ..storage.live_rows import LookUps
 from ..storage.read_pool import ReadPool
 from ..workflows.celery_app import EngineCelery, create_celery
+from .rates import Counter, Rates
 from .slots import Slots
 
 KEY = "materializationengine"
@@ -51,6 +52,8 @@ class Parts:
         self.auth: Auth = AuthDisabled() if settings.auth_disabled else _auth(settings)
         self.look_ups = LookUps()
         self.slots = Slots(0 if settings.auth_disabled else settings.queries_per_user)
+        self.rates = Rates.read(settings)
+        self.counter = Counter(settings.limiter)
         self.pool = ReadPool(self.services.cluster, settings.query_timeout)
         self.celery: EngineCelery = create_celery(settings)
         self.live = LiveDatabases(self.services.cluster)
