@@ -48,6 +48,8 @@ class Settings:
     datastacks_file: str = _setting("DATASTACKS_FILE", "", "JSON file of datastack records instead of the info service")
     token_file: str = _setting("DAF_CREDENTIALS", "", "JSON file with `token`, the engine's own token")
     auth_disabled: bool = _setting("AUTH_DISABLED", False, "exactly `true`: everybody is the administrator")
+    auth_url: str = _setting("AUTH_URL", "", "auth service, https where no scheme is named; default: GLOBAL_SERVER_URL")
+    sticky_auth_url: str = _setting("STICKY_AUTH_URL", "", "auth service as browsers reach it; default: AUTH_URL")
     excluded_groups: str = _setting(
         "AUTH_SHARED_EXCLUDED_GROUPS", "", "groups that open no table to each other's members, commas between them"
     )
@@ -183,6 +185,16 @@ class Settings:
         return self.broker_url or self.redis_url
 
     @property
+    def auth_server(self) -> str:
+        """Base URL of the auth service; the paths of its API begin with /auth."""
+        return _base(self.auth_url) or self.info_server
+
+    @property
+    def login_server(self) -> str:
+        """The same as browsers reach it."""
+        return _base(self.sticky_auth_url) or self.auth_server
+
+    @property
     def limiter(self) -> str:
         """Where requests are counted."""
         return self.limiter_uri or self.redis_url
@@ -231,6 +243,12 @@ def _shown(about: Mapping[str, Any], value: object) -> object:
     if not about["secret"] or not value:
         return value
     return STARS if about["env"] == "SLACK_WEBHOOK" else masked(str(value))
+
+
+def _base(address: str) -> str:
+    """CAVE writes the address of its auth service as host and path, `global.daf-apis.com/auth`."""
+    known = address.rstrip("/").removesuffix("/auth").removesuffix("/sticky_auth")
+    return known if not known or "://" in known else f"https://{known}"
 
 
 def _one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:

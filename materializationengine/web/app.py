@@ -13,6 +13,7 @@ from ..kernel.logs import configure
 from ..kernel.urls import normalize
 from . import annotations as annotation_service
 from . import (
+    browsers,
     errors,
     health,
     hooks,
@@ -62,6 +63,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.json.sort_keys = False  # type: ignore[attr-defined]
     db.init_app(app)
     hooks.init_app(app)
+    browsers.init_app(app)
     errors.init_app(app)
     neighbors.init_app(app)
     _open_doors(app)

@@ -16,12 +16,11 @@ from flask import g, request
 from ..domain.errors import BadRequest, TableDenied
 from ..gateways.auth import User
 from ..storage.models import AnnotationTable, Permission
+from .browsers import TOKEN, from_here
 from .parts import parts
 from .rates import Rates
 
 View = TypeVar("View", bound=Callable[..., Any])
-
-TOKEN = "middle_auth_token"
 
 
 def token() -> str | None:
@@ -32,7 +31,7 @@ def token() -> str | None:
         if scheme != "Bearer" or not value.strip():
             raise BadRequest("Authorization must be `Bearer TOKEN`", error="bad_auth_header")
         return value.strip()
-    return request.args.get(TOKEN) or request.cookies.get(TOKEN)
+    return request.args.get(TOKEN) or (request.cookies.get(TOKEN) if from_here() else None)
 
 
 class Level(StrEnum):
