@@ -120,6 +120,9 @@ class Settings:
         "where requests are counted, `memory://` for each process alone; default: REDIS_URL",
         secret=True,
     )
+    precomputed_limit: int = _setting(
+        "PRECOMPUTED_SPATIAL_INDEX_LIMIT", 10_000, "annotations that a cell of Neuroglancer's spatial index aims at"
+    )
     credentials_file: str = _setting("GOOGLE_APPLICATION_CREDENTIALS", "", "service account file for gs://")
     storage_emulator: str = _setting(
         "STORAGE_EMULATOR_HOST", "", "a storage server instead of Google's, without credentials"

@@ -10,6 +10,8 @@ import click
 from ..domain.errors import MaterializationError, UserMistake
 from ..kernel.logs import configure
 from ..stack.commands import stack
+from .care import backup_command, restore_command
+from .db import db
 from .demo import demo
 from .operate import pause, schedules_command, unpause
 from .run import run
@@ -47,3 +49,6 @@ main.add_command(view)
 main.add_command(pause)
 main.add_command(unpause)
 main.add_command(schedules_command)
+main.add_command(backup_command)
+main.add_command(restore_command)
+main.add_command(db)

@@ -160,6 +160,14 @@ class ConfigurationError(UserMistake):
     """A setting is missing or wrong."""
 
 
+class NewerDatabase(ConfigurationError):
+    """The database was upgraded by a newer release; install that one."""
+
+
+class BrokenBackup(UserMistake):
+    """The folder holds no whole backup."""
+
+
 class CredentialsMissing(ConfigurationError):
     """Reading gs:// needs credentials: set GOOGLE_APPLICATION_CREDENTIALS to a service account file."""
 
@@ -194,6 +202,10 @@ class VolumeUnreadable(MaterializationError):
 
 class StaleUnit(MaterializationError):
     """Another worker has taken over this unit of work; what was done here is dropped."""
+
+
+class NewerWork(MaterializationError):
+    """The unit was written by a newer release; it is left to that one's workers."""
 
 
 class VerificationFailed(MaterializationError):

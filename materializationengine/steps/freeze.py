@@ -15,7 +15,7 @@ from ..domain.ports import Ids
 from ..domain.schemas import BoundPoint, Role, schema
 from ..kernel.columns import Connection
 from ..kernel.trace import Threads
-from ..storage import frozen_build, frozen_checks, frozen_indexes, version_publishing
+from ..storage import frozen_build, frozen_checks, frozen_indexes, version_publishing, version_rebuild
 from ..storage.tables import Shape, merged_shape, split_shapes
 from .work import Report, Work
 
@@ -52,7 +52,7 @@ class Publish:
 
 def create(work: Work, _: Create) -> Report:
     """Make the build database; its name is this run's alone."""
-    frozen_build.create_build(work.cluster, _build(work))
+    frozen_build.create_build(work.cluster, _build(work), work.plan.stack.aligned_volume)
     return Report()
 
 
@@ -171,6 +171,8 @@ def publish(work: Work, _: Publish) -> Report:
     merged = not plan.version_plan.split
     version_publishing.write_metadata(work.cluster, build, plan.stack, plan.moment, merged, tables)
     version_publishing.grant_readers(work.cluster, build)
+    if plan.version_plan.rebuilds is not None:
+        version_rebuild.check(work.connection, plan.stack.name, work.version, tables)
     run = (work.run_id, work.token)
     name = version_publishing.publish(work.cluster, work.connection, plan, run, work.version, build)
     return Report(sum(table.rows for table in tables), {"database": name})

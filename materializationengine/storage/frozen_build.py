@@ -10,7 +10,7 @@ from datetime import datetime
 
 import psycopg2.extensions
 
-from ..domain.errors import WritersStillOpen
+from ..domain.errors import ConfigurationError, WritersStillOpen
 from ..domain.plan import TablePlan
 from ..domain.ports import Ids
 from ..domain.schemas import Column
@@ -20,6 +20,9 @@ from .engines import Cluster
 from .live_database import TEMPLATE
 from .sql import literal, quote, sql
 from .tables import Shape, create_table, qualified, row_hash, select_shape, visible
+
+VERSION_OF = "matengine: version of "
+"""Begins the comment of a build, and of the version that it becomes; the live database's name follows."""
 
 RootsOf = Callable[[Ids], tuple[Ids, Ids]]
 """Given distinct supervoxels, those whose root is known at the version's moment, and that root."""
@@ -43,14 +46,18 @@ class TableCopy:
     roots_of: RootsOf | None = None
 
 
-def create_build(cluster: Cluster, build: str) -> None:
-    """CREATE DATABASE unless it is there: its name belongs to one run and token, and making it is atomic."""
+def create_build(cluster: Cluster, build: str, live: str) -> None:
+    """CREATE DATABASE unless it is there: its name belongs to one run and token, and making it is atomic.
+
+    Its comment names the live database, by which a build is known whose live database is gone.
+    """
     with closing(cluster.raw(purpose="create build")) as admin:
         admin.autocommit = True
         with admin.cursor() as cursor:
             cursor.execute("SELECT 1 FROM pg_database WHERE datname = %s", (build,))
             if cursor.fetchone() is None:
                 cursor.execute(f"CREATE DATABASE {quote(build)} TEMPLATE {quote(TEMPLATE)}")
+            cursor.execute(f"COMMENT ON DATABASE {quote(build)} IS {literal(VERSION_OF + live)}")
 
 
 def drop_build(cluster: Cluster, build: str) -> None:
@@ -110,16 +117,30 @@ class Snapshot:
 def wait_for_writers(cluster: Cluster, live: str, as_of: datetime, patience: float, pause: float = 0.05) -> None:
     """Wait until no transaction that began at or before the moment can still commit a row stamped before it.
 
-    Raises WritersStillOpen, naming the sessions, after `patience` seconds.
+    Raises WritersStillOpen, naming the sessions, after `patience` seconds; ConfigurationError where they are hidden.
     """
     deadline = time.monotonic() + patience
     with closing(cluster.raw(live, "wait for writers")) as connection:
         connection.autocommit = True
+        _refuse_blindness(connection)
         while writers := _open_writers(connection, as_of):
             if time.monotonic() > deadline:
                 named = ", ".join(f"{name or 'unnamed'} (pid {pid}, since {since})" for name, pid, since in writers)
                 raise WritersStillOpen(f"{WritersStillOpen.__doc__} Open after {patience:g} s: {named}")
             time.sleep(pause)
+
+
+def _refuse_blindness(connection: psycopg2.extensions.connection) -> None:
+    """Raises ConfigurationError where other roles' sessions are hidden: a writer among them would go unseen."""
+    with connection.cursor() as cursor:
+        cursor.execute(sql("roles", "hidden_sessions"))
+        ((hidden,),) = cursor.fetchall()
+    if hidden:
+        user = connection.info.user
+        raise ConfigurationError(
+            f"role {user} cannot see when {hidden} sessions of other roles began, so no moment is surely over; "
+            f"GRANT pg_read_all_stats TO {user}, as `matengine db roles` does"
+        )
 
 
 def _open_writers(connection: psycopg2.extensions.connection, as_of: datetime) -> list[tuple[str, int, datetime]]:

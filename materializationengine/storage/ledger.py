@@ -13,8 +13,8 @@ import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from ..domain.errors import RunInProgress, StaleUnit
-from ..domain.plan import Plan, RunStatus, UnitSpec, from_json, to_json
+from ..domain.errors import NewerWork, RunInProgress, StaleUnit
+from ..domain.plan import Plan, RunStatus, UnitSpec, from_json, to_ledger
 from ..kernel import moments
 from ..kernel.columns import Connection, DriverError, sqlstate
 from .sql import sql
@@ -71,7 +71,7 @@ def open_run(connection: Connection, run_id: str, plan: Plan, *, requested_by: s
     """
     as_of = None if plan.as_of is None else moments.naive(plan.as_of)
     stack = None if plan.datastack is None else plan.datastack.name
-    plan_json = json.dumps(to_json(plan))
+    plan_json = json.dumps(to_ledger(plan))
     try:
         connection.execute(
             sql("ledger", "insert_run"),
@@ -123,7 +123,10 @@ def _advance(connection: Connection, run_id: str, position: int, steps: int) -> 
 
 
 def claim(connection: Connection, unit: int, *, owner: str, lease: float) -> ClaimedUnit | None:
-    """Take a unit, and commit that; None where another worker has it or nothing is left to do."""
+    """Take a unit, and commit that; None where another worker has it or nothing is left to do.
+
+    Raises NewerWork, the unit given back, for a run that a newer release planned.
+    """
     if not connection.value("SELECT pg_try_advisory_lock($1::bigint)", _LOCK_SPACE + unit):
         connection.rollback()
         return None
@@ -133,8 +136,19 @@ def claim(connection: Connection, unit: int, *, owner: str, lease: float) -> Cla
         return None
     unit_id, run_id, position, action, args, attempt, label, plan, token, version, request = row
     spec = UnitSpec(action, json.loads(args), label)
-    known = from_json(json.loads(plan), Plan)
+    try:
+        known = from_json(json.loads(plan), Plan)
+    except NewerWork:
+        leave(connection, unit_id, attempt)
+        raise
     return ClaimedUnit(unit_id, run_id, token, position, spec, attempt, known, version, request)
+
+
+def leave(connection: Connection, unit: int, attempt: int) -> None:
+    """Give a unit back that this release does not understand, as if it had never been claimed; commits."""
+    connection.rollback()
+    connection.execute(sql("ledger", "leave_unit"), unit, attempt)
+    connection.commit()
 
 
 def fence(connection: Connection, unit: ClaimedUnit) -> None:

@@ -5,9 +5,11 @@ Functions take a session on a live database; a request's session comes from `web
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
+from typing import Any
 
 from sqlalchemy import BindParameter, Select, String, and_, bindparam, func, select
 from sqlalchemy.orm import Session, aliased
@@ -19,6 +21,7 @@ from ..kernel import moments
 from .models import AnalysisTable, AnalysisVersion, AnnotationTable, FrozenTable, SegmentationTable, VersionStatus
 
 _READABLE = VersionStatus.AVAILABLE
+_Tables = Select[AnalysisTable, AnnotationTable, SegmentationTable, FrozenTable]
 _PUBLISHED = (VersionStatus.AVAILABLE, VersionStatus.EXPIRED)
 
 
@@ -40,7 +43,10 @@ class Version:
 
 @dataclass(frozen=True, slots=True)
 class VersionTable:
-    """A table of a version with what is known of it today. `row_count` is None where nobody counted."""
+    """A table of a version with what is known of it today.
+
+    `row_count` and `digest` are None where nobody counted; `facts` is what else its verification found.
+    """
 
     id: int
     name: str
@@ -50,6 +56,8 @@ class VersionTable:
     annotation: AnnotationTable
     segmentation: SegmentationTable | None
     row_count: int | None
+    digest: str | None
+    facts: Mapping[str, Any]
 
     @property
     def resolution(self) -> Resolution:
@@ -172,12 +180,12 @@ def _version(row: AnalysisVersion, parent: AnalysisVersion | None) -> Version:
     )
 
 
-def _tables(datastack: Datastack, found: Version) -> Select[AnalysisTable, AnnotationTable, SegmentationTable, int]:
+def _tables(datastack: Datastack, found: Version) -> _Tables:
     return _tables_of(datastack.pcg_table, found.id, found.parent_version or found.id)
 
 
 @cache
-def _some_tables() -> Select[AnalysisTable, AnnotationTable, SegmentationTable, int]:
+def _some_tables() -> _Tables:
     """Built once, as `_one_version`."""
     found: BindParameter[int] = bindparam("version_id")
     home: BindParameter[int] = bindparam("home_id")
@@ -187,7 +195,7 @@ def _some_tables() -> Select[AnalysisTable, AnnotationTable, SegmentationTable, 
 
 def _tables_of(
     pcg_table: str | BindParameter[str], version_id: int | BindParameter[int], home_id: int | BindParameter[int]
-) -> Select[AnalysisTable, AnnotationTable, SegmentationTable, int]:
+) -> _Tables:
     of_segmentation = and_(
         SegmentationTable.annotation_table == AnnotationTable.table_name,
         SegmentationTable.pcg_table_name == pcg_table,
@@ -197,7 +205,7 @@ def _tables_of(
         FrozenTable.table_name == AnalysisTable.table_name,
     )
     return (
-        select(AnalysisTable, AnnotationTable, SegmentationTable, FrozenTable.row_count)
+        select(AnalysisTable, AnnotationTable, SegmentationTable, FrozenTable)
         .join(AnnotationTable, AnnotationTable.table_name == AnalysisTable.table_name)
         .outerjoin(SegmentationTable, of_segmentation)
         .outerjoin(FrozenTable, counted)
@@ -206,7 +214,10 @@ def _tables_of(
 
 
 def _table(
-    row: AnalysisTable, annotation: AnnotationTable, segmentation: SegmentationTable | None, count: int | None
+    row: AnalysisTable,
+    annotation: AnnotationTable,
+    segmentation: SegmentationTable | None,
+    verified: FrozenTable | None,
 ) -> VersionTable:
     return VersionTable(
         id=row.id,
@@ -216,5 +227,7 @@ def _table(
         valid=bool(row.valid),
         annotation=annotation,
         segmentation=segmentation,
-        row_count=count,
+        row_count=None if verified is None else verified.row_count,
+        digest=None if verified is None else verified.digest,
+        facts={} if verified is None else verified.facts,
     )

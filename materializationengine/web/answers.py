@@ -72,7 +72,7 @@ class Flow(Iterator[pa.RecordBatch]):
             held.__exit__(GeneratorExit, GeneratorExit(), None)
 
 
-class _Body(Iterator[bytes]):
+class Body(Iterator[bytes]):
     """Encoded bytes; closing them ends the flow, even where not a byte was asked for."""
 
     def __init__(self, parts: Iterator[bytes], flow: Flow) -> None:
@@ -159,7 +159,7 @@ def _stream(kind: str, plan: QueryPlan, flow: Flow, options: Mapping[str, Any]) 
     codec = arrow.compression(accepted) if options["ipc_compress"] else None
     encoded = formats.encode(kind, arrow.wire_schema(plan), flow, codec)
     packed = formats.is_text(kind) and request.accept_encodings["gzip"] > 0
-    body = _Body(formats.gzipped(encoded) if packed else encoded, flow)
+    body = Body(formats.gzipped(encoded) if packed else encoded, flow)
     response = Response(body, content_type=kind)
     if packed:
         response.headers["Content-Encoding"] = "gzip"

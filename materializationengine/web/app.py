@@ -21,8 +21,10 @@ from . import (
     materialize,
     neighbors,
     operation,
+    precomputed,
     queries,
     runs,
+    segment_properties,
     versions,
     views,
 )
@@ -73,7 +75,18 @@ def create_app(settings: Settings | None = None) -> Flask:
 def _open_doors(app: Flask) -> None:
     app.register_blueprint(health.blueprint)
     api = _Api(app)
-    for room in (versions, queries, live_queries, views, annotation_service, runs, materialize, operation):
+    for room in (
+        versions,
+        queries,
+        live_queries,
+        precomputed,
+        segment_properties,
+        views,
+        annotation_service,
+        runs,
+        materialize,
+        operation,
+    ):
         api.register_blueprint(room.blueprint)
     api.register_blueprint(versions.service)
     # Clients of either generation find the triggers under their own path.

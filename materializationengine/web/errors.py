@@ -40,6 +40,7 @@ STATUS: Mapping[type[Exception], int] = {
     errors.NoRoom: HTTPStatus.INSUFFICIENT_STORAGE,
     errors.VersionNotAvailable: HTTPStatus.GONE,
     errors.TooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    errors.NewerDatabase: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.ConfigurationError: HTTPStatus.INTERNAL_SERVER_ERROR,
     errors.GatewayRefused: HTTPStatus.BAD_GATEWAY,
     errors.GatewayAnswer: HTTPStatus.BAD_GATEWAY,

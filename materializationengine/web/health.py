@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from flask import Blueprint, Response, jsonify
 
-from ..domain.errors import StorageUnavailable
+from ..domain.errors import NewerDatabase, StorageUnavailable
 from ..storage.health import count_versions, ping
+from ..storage.live_database import refuse_newer
 from .auth import open_to_all
 from .parts import parts
 
@@ -25,6 +26,9 @@ def ready() -> tuple[Response, int]:
     """Whether requests that need the database would be served."""
     try:
         ping(parts().services.cluster)
+        refuse_newer(parts().services.cluster, parts().services.cluster.home)
+    except NewerDatabase as error:
+        return jsonify({"database": "newer", "reason": error.message}), 503
     except StorageUnavailable as error:
         return jsonify({"database": "unreachable", "reason": error.message}), 503
     return jsonify({"database": "ok"}), 200

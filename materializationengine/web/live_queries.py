@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -73,7 +74,7 @@ def _answer(question: Question, options: dict[str, Any], stack: Datastack, at: d
 
     def lay(reading: Reading, laid: QueryPlan) -> QueryPlan:
         consistency.append(_consistency(reading, at))
-        found.append(prepare(_query(reading, stack, options, at), laid))
+        found.append(prepare(moment_query(reading, stack, options, at), laid))
         return found[0].plan
 
     about = f"{stack.name} {at.isoformat()}"
@@ -81,7 +82,8 @@ def _answer(question: Question, options: dict[str, Any], stack: Datastack, at: d
     return _told(warn(response, [*found[0].warnings, *_notices(tables)]), at, consistency[0])
 
 
-def _query(reading: Reading, stack: Datastack, options: dict[str, Any], at: datetime) -> MomentQuery:
+def moment_query(reading: Reading, stack: Datastack, options: Mapping[str, Any], at: datetime) -> MomentQuery:
+    """What a question of a moment needs beside its plan."""
     known = parts()
     return MomentQuery(
         reading=reading,

@@ -18,6 +18,7 @@ from ..gateways.forward import Forwarder
 from ..storage.engines import Cluster
 from ..storage.live_database import ensure
 from ..storage.live_rows import LookUps
+from ..storage.precomputed_layout import Layout
 from ..storage.read_pool import ReadPool
 from ..workflows.celery_app import EngineCelery, create_celery
 from .rates import Counter, Rates
@@ -43,6 +44,24 @@ class LiveDatabases:
         return name
 
 
+class Layouts:
+    """Layouts of tables for Neuroglancer, by the marks of their rows."""
+
+    def __init__(self, most: int = 256, keep: float = 3600.0) -> None:
+        self._known: TTLCache[tuple[str, ...], Layout] = TTLCache(maxsize=most, ttl=keep)
+        self._guard = threading.Lock()
+
+    def get(self, mark: tuple[str, ...]) -> Layout | None:
+        """The one that was put; None where it was not, or long ago."""
+        with self._guard:
+            return self._known.get(mark)
+
+    def put(self, mark: tuple[str, ...], layout: Layout) -> None:
+        """Keep one."""
+        with self._guard:
+            self._known[mark] = layout
+
+
 class Parts:
     """The chosen parts of one process and what is pooled over its requests."""
 
@@ -54,6 +73,7 @@ class Parts:
         self.slots = Slots(0 if settings.auth_disabled else settings.queries_per_user)
         self.rates = Rates.read(settings)
         self.counter = Counter(settings.limiter)
+        self.layouts = Layouts()
         self.pool = ReadPool(self.services.cluster, settings.query_timeout)
         self.celery: EngineCelery = create_celery(settings)
         self.live = LiveDatabases(self.services.cluster)

@@ -64,26 +64,27 @@ def answer_version(
     for table in tables:
         check_read(table.annotation)
     refuse_sampled_pages(question)
-    plan = resolve(question, [_source(stack, version, table) for table in tables])
+    plan = resolve(question, [source_of(stack, version, table) for table in tables])
     percent = _percent(version, tables[0], plan)
     told = notices(tables)
     mark = tag(question, options, version, told, parts().settings.query_limit, __version__)
     if percent is None and request.if_none_match.contains(mark):
-        return _tagged(Response(status=304), mark)
+        return tagged(Response(status=304), mark)
     about = f"{version.database} {version.id}"
     response = answer(Asked(question, plan, version.database, version.time_stamp, about, percent), options)
     warn(response, told)
-    return response if percent is not None else _tagged(response, mark)
+    return response if percent is not None else tagged(response, mark)
 
 
-def _tagged(response: Response, mark: str) -> Response:
+def tagged(response: Response, mark: str) -> Response:
     """A version never changes, so whoever has an answer may keep it."""
     response.set_etag(mark)
     response.headers["Cache-Control"] = "private, max-age=86400, immutable"
     return response
 
 
-def _source(stack: Datastack, version: registry.Version, table: registry.VersionTable) -> Source:
+def source_of(stack: Datastack, version: registry.Version, table: registry.VersionTable) -> Source:
+    """A table of a version as a query sees it."""
     kind = schema(table.schema)
     if version.is_merged:
         return Source(table.name, kind, table.resolution)

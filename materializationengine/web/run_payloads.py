@@ -110,6 +110,7 @@ class RunBody(Schema):
     phases = fields.List(
         _number(1, 4), validate=validate.Length(max=4), allow_none=True, metadata={"description": "of 1, 2, 3 and 4"}
     )
+    rebuilds = _number(allow_none=True, metadata={"description": "version whose lost database a freeze makes anew"})
 
 
 class ListOptions(Schema):
@@ -205,6 +206,7 @@ def run_request(body: dict[str, Any], requested_by: str) -> RunRequest:
         base_version=body.get("base_version"),
         mends=body.get("mends"),
         phases=body.get("phases"),
+        rebuilds=body.get("rebuilds"),
     )
 
 

@@ -14,12 +14,14 @@ from kombu.exceptions import OperationalError
 
 from ..bootstrap import Services
 from ..config import Settings
-from ..domain.errors import ConfigurationError, StorageUnavailable
+from ..domain.errors import ConfigurationError, NewerDatabase, StorageUnavailable
 from ..domain.plan import from_json
 from ..domain.records import RunRecord
 from ..kernel import trace
 from ..kernel.logs import configure
+from ..storage.engines import Cluster
 from ..storage.ledger import Message
+from ..storage.live_database import live_databases, refuse_newer
 from . import periodic_materialization  # noqa: F401  (its tasks are named by beat's entries)
 from .actions import ACTIONS
 from .beat import beat_schedule
@@ -68,6 +70,7 @@ class EngineCelery(Celery):
         self.conf.update(_configuration(settings))
         self.steps["consumer"].add(Sweeper)
         self.steps["worker"].add(CheckQueues)
+        self.steps["worker"].add(CheckLayouts)
 
     @property
     def services(self) -> Services:
@@ -131,6 +134,28 @@ class CheckQueues(bootsteps.StartStopStep):
         queues.select(())
         for name in chosen:
             queues.select_add(name)
+        return False
+
+
+class CheckLayouts(bootsteps.StartStopStep):
+    """Refuses a worker whose release is older than a live database, with one sentence."""
+
+    requires: ClassVar = {"celery.worker.components:Pool"}
+
+    def include_if(self, worker: Any) -> bool:
+        """Look before anything is consumed; a database that is down is waited for, as ever."""
+        settings = worker.app.settings
+        # Connections of its own: none of them may be there when the pool forks.
+        cluster = Cluster(settings.database_url, application="matengine worker", lock_timeout=settings.lock_timeout)
+        try:
+            for database in live_databases(cluster):
+                refuse_newer(cluster, database)
+        except StorageUnavailable as error:
+            log.warning("layouts are not known yet: database is down", error=error.message)
+        except NewerDatabase as error:
+            raise SystemExit(f"Error: {error.message}") from error
+        finally:
+            cluster.close()
         return False
 
 

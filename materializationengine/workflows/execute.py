@@ -9,6 +9,7 @@ from ..bootstrap import Services
 from ..domain.errors import (
     MaterializationError,
     NeighborDown,
+    NewerWork,
     StaleUnit,
     StorageUnavailable,
     WritersStillOpen,
@@ -41,10 +42,12 @@ def run_unit(services: Services, database: str, unit_id: int, owner: str) -> lis
                 return []
             with trace.serving(unit.request_id, unit.run_id, unit.id):
                 sign(connection, services.cluster.name("unit"))
-                _do(services, connection, unit)
+                _do_or_leave(services, connection, unit)
             return ledger.due(connection, database, resend=settings.resend, window=settings.run_window)
     except StaleUnit:
         log.warning("unit was taken over", unit_id=str(unit_id))
+    except NewerWork as error:
+        log.warning("unit is left to the workers of a newer release", unit_id=str(unit_id), why=error.message)
     # The boundary: whatever a step raises, a bug included, must end up in the ledger as the reason why the
     # run waits or failed. Letting it pass would leave the unit RUNNING until its lease runs out. By now the
     # unit's own connection is closed, and with it the locks that it held.
@@ -54,6 +57,14 @@ def run_unit(services: Services, database: str, unit_id: int, owner: str) -> lis
         with trace.serving(unit.request_id, unit.run_id, unit.id):
             _give_up_or_retry(services, database, unit, error)
     return []
+
+
+def _do_or_leave(services: Services, connection: Connection, unit: ClaimedUnit) -> None:
+    try:
+        _do(services, connection, unit)
+    except NewerWork:
+        ledger.leave(connection, unit.id, unit.attempt)
+        raise
 
 
 def _do(services: Services, connection: Connection, unit: ClaimedUnit) -> None:

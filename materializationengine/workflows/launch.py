@@ -10,11 +10,20 @@ from ..bootstrap import Services
 from ..domain.datastack import Datastack
 from ..domain.errors import BadMoment, BadRequest
 from ..domain.estimate import GB, Estimate, check_room, expect
-from ..domain.plan import Plan, RunKind, from_json, to_json
+from ..domain.plan import Plan, RunKind, from_json, to_json, to_ledger
 from ..domain.records import RunRecord
 from ..kernel import moments, trace
 from ..kernel.columns import Connection
-from ..storage import estimates, janitor, ledger, run_control, run_records, version_care, version_publishing
+from ..storage import (
+    estimates,
+    janitor,
+    ledger,
+    run_control,
+    run_records,
+    version_care,
+    version_publishing,
+    version_rebuild,
+)
 from ..storage.idempotency import Key, once
 from ..storage.ledger import Message
 from ..storage.live_database import ensure, live_databases
@@ -80,10 +89,17 @@ def _open(services: Services, connection: Connection, run_id: str, request: RunR
     check_room(expected, services.settings.disk_reserve * GB)
     ledger.open_run(connection, run_id, plan, requested_by=request.requested_by, subject=_subject(plan))
     if plan.freeze is not None and plan.mends is None:
-        version = version_publishing.begin_version(connection, plan, plan.freeze.expires_on)
+        version = _begin_version(connection, plan)
         ledger.set_version(connection, run_id, version)
-    run_control.note(connection, run_id, to_json(request), to_json(expected))
+    run_control.note(connection, run_id, to_ledger(request), to_json(expected))
     return run_id
+
+
+def _begin_version(connection: Connection, plan: Plan) -> int:
+    lost = plan.version_plan.rebuilds
+    if lost is not None:
+        return version_rebuild.reopen(connection, plan.stack.name, lost)
+    return version_publishing.begin_version(connection, plan, plan.version_plan.expires_on)
 
 
 def plan_run(services: Services, request: RunRequest, now: datetime | None = None) -> Plan:

@@ -33,6 +33,7 @@ class RunRequest:
     `as_of` is the moment that a version is true of; without one it is now less the margin of the settings.
     `annotation_ids` narrows an ingest or a look-up of supervoxels to these rows of its table.
     `base_version`, `mends`, `phases` and `threads` (one number for each phase) belong to an incremental run.
+    `rebuilds` is the version whose lost database a freeze makes anew.
     `request_id` is found in logs, statements and calls of everything that the run does (default: that of the
     request being served, else a new one).
     `keep` newest versions of a datastack survive a retirement (default: the settings').
@@ -56,3 +57,4 @@ class RunRequest:
     mends: int | None = None
     phases: Sequence[int] | None = None
     threads: Sequence[int] | None = None
+    rebuilds: int | None = None

@@ -59,7 +59,7 @@ def _concerns(difference: object, tables: set[str]) -> bool:
 def test_a_database_of_a_newer_layout_is_refused(cluster: Cluster, live: str) -> None:
     with closing(cluster.raw(live)) as connection, connection, connection.cursor() as cursor:
         cursor.execute("UPDATE matengine.alembic_version SET version_num = '9999'")
-    with pytest.raises(ConfigurationError, match="newer than this code knows"):
+    with pytest.raises(ConfigurationError, match="newer than this release knows"):
         migrate(cluster, live)
 
 

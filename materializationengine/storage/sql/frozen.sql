@@ -8,7 +8,9 @@ WHERE datname = current_database() AND backend_type = 'client backend' AND backe
 ORDER BY xact_start
 
 -- end_sessions --
-SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s AND pid <> pg_backend_pid()
+-- Renaming and dropping send the server's own processes away, which a role that is no superuser may not.
+SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+WHERE datname = %s AND pid <> pg_backend_pid() AND backend_type = 'client backend'
 
 -- user_tables --
 SELECT c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace

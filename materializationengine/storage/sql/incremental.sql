@@ -1,9 +1,11 @@
 Statements of a version that is made from a base version. The base is only read; its temporary tables are the reader's own.
 
 -- base_version --
+-- Held until the run is in the ledger, so that nobody retires the base in between.
 SELECT v.status::text, v.valid, h.time_stamp, h.datastack, h.version
 FROM analysisversion v JOIN analysisversion h ON h.id = coalesce(v.parent_version, v.id)
 WHERE v.datastack = $1 AND v.version = $2::int
+FOR SHARE OF v, h
 
 -- version_numbers --
 SELECT version FROM analysisversion

@@ -66,6 +66,12 @@ SET status = 'READY', failures = failures + 1, error = $3, owner = NULL,
 WHERE id = $1::bigint AND attempt = $2::int AND status = 'RUNNING'
 RETURNING failures
 
+-- leave_unit --
+-- Not an attempt: the caller holds the unit's advisory lock and did nothing. A newer worker may come soon.
+UPDATE matengine.unit
+SET status = 'READY', owner = NULL, attempt = attempt - 1, send_after = clock_timestamp() + interval '5 seconds'
+WHERE id = $1::bigint AND attempt = $2::int AND status = 'RUNNING'
+
 -- fail_unit --
 UPDATE matengine.unit SET status = 'FAILED', failures = failures + 1, error = $3, finished = clock_timestamp()
 WHERE id = $1::bigint AND attempt = $2::int AND status = 'RUNNING'
