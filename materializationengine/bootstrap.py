@@ -12,6 +12,7 @@ from .domain.datastack import Datastack
 from .domain.plan import Plan
 from .domain.ports import Datastacks, Folder
 from .gateways.access import GcsAccess
+from .gateways.broker import Broker
 from .gateways.buckets import open_folder
 from .gateways.chunkedgraph import HttpChunkedGraph
 from .gateways.datastacks import InfoService, StaticDatastacks
@@ -33,6 +34,7 @@ class Services:
         self.settings = settings
         self.cluster = Cluster(settings.database_url, application=application, lock_timeout=settings.lock_timeout)
         self.datastacks = _datastacks(settings)
+        self.broker = Broker(settings.broker)
         self._graphs: dict[str, HttpChunkedGraph] = {}
         self._volumes: dict[str, TensorStoreSegmentation] = {}
         self._guard = threading.Lock()
@@ -45,12 +47,22 @@ class Services:
                 self._graphs[datastack.pcg_table] = HttpChunkedGraph(
                     settings.graph_server,
                     datastack.pcg_table,
-                    settings.token(),
+                    self.graph_token(datastack),
                     batch=settings.graph_batch,
                     timeout=settings.graph_timeout,
                     throttle=self._throttle(),
+                    observe=self.broker.count_call,
                 )
             return self._graphs[datastack.pcg_table]
+
+    def graph_token(self, datastack: Datastack) -> str | None:
+        """The token by which the engine asks the graph of a datastack, if it has one."""
+        return self.settings.token()
+
+    def token_fix(self, datastack: Datastack) -> str:
+        """Where a token goes that the graph takes."""
+        name = self.settings.token_file or "DAF_CREDENTIALS"
+        return f"put a token of the engine's account that may view {datastack.name} into {name}"
 
     def _throttle(self) -> Callable[[], None] | None:
         settings = self.settings
@@ -91,6 +103,7 @@ class Services:
     def close(self) -> None:
         """Close what is pooled."""
         self.cluster.close()
+        self.broker.close()
 
 
 def _of_plan(part: Callable[[Datastack], T], plan: Plan) -> T:

@@ -149,6 +149,11 @@ class Settings:
     beat_grace: float = _setting(
         "MATERIALIZATION_BEAT_GRACE", 604_800.0, "seconds after which a missed slot is not caught up any more"
     )
+    beat_retry: float = _setting(
+        "MATERIALIZATION_BEAT_RETRY",
+        300.0,
+        "seconds after which a slot of a schedule whose runs are not started yet is tried again",
+    )
     min_databases: int = _setting("MIN_DATABASES", 1, "newest versions of a datastack that retention leaves alone")
     max_databases: int = _setting(
         "MAX_DATABASES", 0, "versions of a datastack at which periodic materialization skips; 0: no cap"
@@ -159,6 +164,12 @@ class Settings:
     run_days: float = _setting("MATERIALIZATION_RUN_DAYS", 365.0, "days after which an ended run is forgotten")
     disk_reserve: float = _setting(
         "MATERIALIZATION_DISK_RESERVE", 1.0, "GB of the database's disk that a plan must leave free"
+    )
+    clock_tolerance: float = _setting(
+        "MATERIALIZATION_CLOCK_TOLERANCE", 2.0, "seconds by which clocks of machines may differ before a check is red"
+    )
+    metrics_token_file: str = _setting(
+        "MATERIALIZATION_METRICS_TOKEN_FILE", "", "file with the token that /metrics asks for; none: it is open"
     )
     slack_webhook: str = _setting("SLACK_WEBHOOK", "", "address that is told of failed runs", secret=True)
     log_level: str = _setting("LOGGING_LEVEL", "INFO", "least severe log line that is written")

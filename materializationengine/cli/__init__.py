@@ -13,6 +13,7 @@ from ..stack.commands import stack
 from .care import backup_command, restore_command
 from .db import db
 from .demo import demo
+from .doctor import config_command, doctor
 from .operate import pause, schedules_command, unpause
 from .run import run
 from .runs import runs
@@ -49,6 +50,8 @@ main.add_command(view)
 main.add_command(pause)
 main.add_command(unpause)
 main.add_command(schedules_command)
+main.add_command(doctor)
+main.add_command(config_command)
 main.add_command(backup_command)
 main.add_command(restore_command)
 main.add_command(db)

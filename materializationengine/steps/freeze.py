@@ -120,17 +120,19 @@ def verify(work: Work, args: Verify) -> Report:
         "schema": table.schema,
         "digest": args.digests[0][2],
         "digests": {name: digest for name, _, digest in args.digests},
-        **_check_rows(work, table, [_shape(work, name) for name, _, _ in args.digests]),
+        **_check_rows(work, table, [(_shape(work, name), rows) for name, rows, _ in args.digests]),
     }
     return Report(args.digests[0][1], facts)
 
 
-def _check_rows(work: Work, table: TablePlan, shapes: list[Shape]) -> dict[str, int]:
+def _check_rows(work: Work, table: TablePlan, shapes: list[tuple[Shape, int]]) -> dict[str, int]:
     facts: dict[str, int] = {}
     with work.cluster.connect(_build(work), "verify") as connection:
-        points = [(shape.table, point) for shape in shapes for point in shape.points]
+        points = [(shape.table, point) for shape, _ in shapes for point in shape.points]
+        held = {shape.table: rows for shape, rows in shapes}
         for name, point in points:
-            facts["roots_asked_again"] = facts.get("roots_asked_again", 0) + _ask_again(work, connection, name, point)
+            asked = _ask_again(work, connection, name, point, held[name])
+            facts["roots_asked_again"] = facts.get("roots_asked_again", 0) + asked
         if points:
             holder = points[0][0]
             facts["unresolved"] = frozen_checks.count_null_roots(connection, holder, [p for _, p in points])
@@ -138,8 +140,8 @@ def _check_rows(work: Work, table: TablePlan, shapes: list[Shape]) -> dict[str, 
     return facts
 
 
-def _ask_again(work: Work, connection: Connection, table: str, point: BoundPoint) -> int:
-    supervoxels, roots = frozen_checks.sampled_pairs(connection, table, point, work.settings.verify_roots)
+def _ask_again(work: Work, connection: Connection, table: str, point: BoundPoint, rows: int) -> int:
+    supervoxels, roots = frozen_checks.sampled_pairs(connection, table, point, work.settings.verify_roots, rows)
     if not len(supervoxels):
         return 0
     found = work.graph().roots(supervoxels, work.plan.moment)

@@ -12,11 +12,14 @@ from sqlalchemy import Engine, create_engine, event
 
 from ..domain.errors import StorageUnavailable
 from ..kernel import trace
-from ..kernel.columns import Connection, DriverError
+from ..kernel.columns import Connection, Door, DriverError
 from ..kernel.urls import libpq, masked, normalize
 from .sql import literal
 
 POOL = {"pool_size": 5, "max_overflow": 10, "pool_pre_ping": True, "pool_recycle": 1800}
+
+DOORS = 16
+"""Databases of which a process remembers the types; builds come and go."""
 
 
 def signature(application: str) -> str:
@@ -40,6 +43,7 @@ class Cluster:
         self.url, self.application = url, application
         self.home = libpq(url).rpartition("/")[2].partition("?")[0] or "postgres"
         self._options: Mapping[str, object] = {
+            "connect_timeout": "10",
             "client_connection_check_interval": "2s",
             "lock_timeout": f"{int(lock_timeout * 1000)}ms",
             "tcp_keepalives_idle": "15",
@@ -48,6 +52,7 @@ class Cluster:
             "timezone": "UTC",
         }
         self._engines: dict[str, Engine] = {}
+        self._doors: dict[str, Door] = {}
         self._guard = threading.Lock()
 
     def name(self, purpose: str = "") -> str:
@@ -62,9 +67,21 @@ class Cluster:
     def connect(self, database: str | None = None, purpose: str = "") -> Connection:
         """A new Arrow connection. Raises StorageUnavailable."""
         try:
-            return Connection(self.uri(database, purpose))
+            connection = self._door(database or self.home).open()
+            connection.execute(f"SET application_name = {literal(trace.application_name(self.name(purpose)))}")
+            connection.commit()
         except DriverError as error:
             raise StorageUnavailable(f"{masked(self.url)}, database {database}: {error}") from error
+        return connection
+
+    def _door(self, database: str) -> Door:
+        with self._guard:
+            # Taken out and put in again: the oldest comes first.
+            door = self._doors.pop(database, None) or Door(self.uri(database))
+            self._doors[database] = door
+            if len(self._doors) > DOORS:
+                self._doors.pop(next(iter(self._doors))).close()
+        return door
 
     def raw(self, database: str | None = None, purpose: str = "") -> psycopg2.extensions.connection:
         """A new psycopg2 connection, for raw COPY, snapshots and CREATE DATABASE. Raises StorageUnavailable."""
@@ -87,14 +104,23 @@ class Cluster:
         if trace.request_id():
             session.exec_driver_sql(signature(self.name()))
 
+    def pool_use(self) -> dict[str, dict[str, int]]:
+        """Connections of each pool: `busy` and `idle`."""
+        with self._guard:
+            pools = {name: engine.pool for name, engine in self._engines.items()}
+        counted = {name: (pool.checkedout(), pool.checkedin()) for name, pool in pools.items()}  # type: ignore[attr-defined]
+        return {f"session {name}": {"busy": busy, "idle": idle} for name, (busy, idle) in counted.items()}
+
     def forget(self, database: str) -> None:
         """Close the pool of a database that is about to be renamed or dropped."""
         with self._guard:
-            engine = self._engines.pop(database, None)
+            engine, door = self._engines.pop(database, None), self._doors.pop(database, None)
         if engine is not None:
             engine.dispose()
+        if door is not None:
+            door.close()
 
     def close(self) -> None:
         """Close every pool."""
-        for name in list(self._engines):
+        for name in {*self._engines, *self._doors}:
             self.forget(name)

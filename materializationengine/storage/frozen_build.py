@@ -16,6 +16,7 @@ from ..domain.ports import Ids
 from ..domain.schemas import Column
 from ..kernel import moments
 from ..kernel.columns import copy_between, read_bigints, write_bigints
+from ..kernel.trace import Threads
 from .engines import Cluster
 from .live_database import TEMPLATE
 from .sql import literal, quote, sql
@@ -166,20 +167,38 @@ def drop_table(cluster: Cluster, build: str, table: str) -> None:
 
 def copy_table(cluster: Cluster, snapshot: Snapshot, build: str, copy: TableCopy) -> Digest:
     """Stream one table into the build, sorted, and return the digest of what the snapshot held."""
-    shape, plan = copy.shape, copy.annotation
-    with closing(snapshot.reader()) as source, closing(cluster.raw(build, f"copy {shape.table}")) as target:
+    with closing(snapshot.reader()) as source, Threads(1) as beside:
         roots = None if copy.roots_of is None else _load_roots(source, snapshot, copy, copy.roots_of)
-        select = select_shape(shape, plan.name, copy.segmentation, snapshot.moment, roots)
-        names = ", ".join(quote(name) for name in shape.names)
-        with target, target.cursor() as cursor:
-            cursor.execute(create_table(shape.table, shape.columns))
-            copy_between(
-                source,
-                f"COPY ({select}) TO STDOUT (FORMAT binary)",
-                target,
-                f"COPY {qualified(shape.table)} ({names}) FROM STDIN (FORMAT binary, FREEZE)",
-            )
-        return digest(source, named_select(select, shape.columns), shape.columns)
+        select = select_shape(copy.shape, copy.annotation.name, copy.segmentation, snapshot.moment, roots)
+        if roots is not None:
+            # Only this session has the roots that were asked.
+            _stream(cluster, source, build, copy.shape, select)
+            return _held(source, select, copy.shape)
+        # While the copy sorts there is a processor free.
+        held = beside.submit(_held_by, snapshot, select, copy.shape)
+        _stream(cluster, source, build, copy.shape, select)
+        return held.result()
+
+
+def _stream(cluster: Cluster, source: psycopg2.extensions.connection, build: str, shape: Shape, select: str) -> None:
+    names = ", ".join(quote(name) for name in shape.names)
+    with closing(cluster.raw(build, f"copy {shape.table}")) as target, target, target.cursor() as cursor:
+        cursor.execute(create_table(shape.table, shape.columns))
+        copy_between(
+            source,
+            f"COPY ({select}) TO STDOUT (FORMAT binary)",
+            target,
+            f"COPY {qualified(shape.table)} ({names}) FROM STDIN (FORMAT binary, FREEZE)",
+        )
+
+
+def _held_by(snapshot: Snapshot, select: str, shape: Shape) -> Digest:
+    with closing(snapshot.reader()) as connection:
+        return _held(connection, select, shape)
+
+
+def _held(connection: psycopg2.extensions.connection, select: str, shape: Shape) -> Digest:
+    return digest(connection, named_select(select, shape.columns), shape.columns)
 
 
 def named_select(select: str, columns: tuple[Column, ...]) -> str:

@@ -219,19 +219,20 @@ def sweep(connection: Connection, database: str, *, resend: float, window: int =
     """Find lost work and say which units to send again; commits.
 
     Lost is a RUNNING unit whose advisory lock nobody holds, one past its lease (whose holder is ended first),
-    and a READY unit whose message was sent long ago.
+    and a READY unit whose message was sent long ago (see `due`).
     """
     for (unit,) in connection.rows(sql("ledger", "overdue_owners")):
         connection.rows(sql("ledger", "end_holder"), _LOCK_SPACE + unit)
-    held = [unit for (unit,) in connection.rows(sql("ledger", "held_units"), _LOCK_SPACE)]
-    # An empty list has no type on the wire; no unit has the id 0.
-    connection.rows(sql("ledger", "free_lost_units"), held or [0])
+    connection.rows(sql("ledger", "free_lost_units"), _LOCK_SPACE)
     connection.execute(sql("ledger", "cancel_left"))
+    connection.execute(sql("ledger", "forget_leases"))
     return due(connection, database, resend=resend, window=window)
 
 
 def due(connection: Connection, database: str, *, resend: float, window: int = WINDOW) -> list[Message]:
-    """READY units whose message was not sent, or was sent long ago; commits.
+    """READY units whose message was not sent, or was sent `resend` seconds ago or longer; commits.
+
+    A `resend` of 0 sends again whatever is READY, as a worker does that starts: nobody may have been there to hear.
 
     Of one run at most `window` units are sent or at work at a time; units of a paused datastack wait.
     """

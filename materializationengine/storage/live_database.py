@@ -83,6 +83,8 @@ def _under_lock(cursor: psycopg2.extensions.cursor, name: str, deed: object) -> 
 
 
 def _create_template(cluster: Cluster, cursor: psycopg2.extensions.cursor) -> None:
+    # Whoever died between the two names left a database that nobody else wants: we hold the lock.
+    cursor.execute(f"DROP DATABASE IF EXISTS {quote(TEMPLATE + '_new')} WITH (FORCE)")
     cursor.execute(f"CREATE DATABASE {quote(TEMPLATE + '_new')} TEMPLATE template0")
     inside = cluster.raw(TEMPLATE + "_new")
     try:

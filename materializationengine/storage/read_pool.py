@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -94,20 +94,37 @@ class ReadPool:
         self._cluster, self._timeout = cluster, f"{int(timeout * 1000)}ms"
         self._most_idle, self._most_databases = idle, databases
         self._idle: OrderedDict[_Kind, list[_Idle]] = OrderedDict()
+        self._busy: Counter[str] = Counter()
         self._guard = threading.Lock()
+
+    def use(self) -> dict[str, dict[str, int]]:
+        """Connections of each database that is read: `busy` and `idle`."""
+        with self._guard:
+            idle = Counter[str]()
+            for (database, _), kept in self._idle.items():
+                idle[database] += len(kept)
+            names = {*idle, *(name for name, busy in self._busy.items() if busy)}
+            return {f"read {name}": {"busy": self._busy[name], "idle": idle[name]} for name in names}
 
     @contextmanager
     def connection(self, database: str, *, in_order: bool = False) -> Iterator[Connection]:
         """A connection in a read-only transaction. After any exception it is closed, which ends its statement too."""
         kind = (database, in_order)
         connection = self._take(kind)
+        self._count(database, 1)
         try:
             yield connection
             connection.rollback()
         except BaseException:
             connection.close()
             raise
+        finally:
+            self._count(database, -1)
         self._give(kind, connection)
+
+    def _count(self, database: str, more: int) -> None:
+        with self._guard:
+            self._busy[database] += more
 
     @contextmanager
     def reading(self, database: str, *, in_order: bool = False) -> Iterator[Reading]:

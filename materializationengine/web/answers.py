@@ -45,6 +45,8 @@ class Flow(Iterator[pa.RecordBatch]):
 
     def __init__(self, batches: Generator[pa.RecordBatch]) -> None:
         self._batches, self._held = batches, ExitStack()
+        # Taken now: where the batches are sent there is no application to ask any more.
+        self._count = parts().meters.rows.inc
         # The first one is fetched now, while an error can still be told.
         self._first = next(batches, None)
 
@@ -56,12 +58,16 @@ class Flow(Iterator[pa.RecordBatch]):
     def __next__(self) -> pa.RecordBatch:
         if (first := self._first) is not None:
             self._first = None
-            return first
+            return self._sent(first)
         try:
-            return next(self._batches)
+            return self._sent(next(self._batches))
         except StopIteration:
             self._held.close()
             raise
+
+    def _sent(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        self._count(batch.num_rows)
+        return batch
 
     def close(self) -> None:
         """End a statement that is still running: its connection is closed rather than read to the end."""

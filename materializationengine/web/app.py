@@ -19,6 +19,7 @@ from . import (
     hooks,
     live_queries,
     materialize,
+    metrics,
     neighbors,
     operation,
     precomputed,
@@ -74,6 +75,7 @@ def create_app(settings: Settings | None = None) -> Flask:
 
 def _open_doors(app: Flask) -> None:
     app.register_blueprint(health.blueprint)
+    app.register_blueprint(metrics.blueprint)
     api = _Api(app)
     for room in (
         versions,

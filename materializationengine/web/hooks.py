@@ -9,7 +9,9 @@ from flask import Flask, Response, g, request
 
 from ..kernel import trace
 from .arguments import check_text
+from .meters import NO_RULE
 from .once import REPLAYED
+from .parts import parts
 
 log = structlog.get_logger(__name__)
 
@@ -19,7 +21,7 @@ EXPOSED = (
     "Idempotency-Replayed"
 )
 _ASKED = "Authorization, Content-Type, X-Requested-With, Idempotency-Key, If-None-Match"
-_QUIET = "/health"
+_QUIET = ("/health", "/metrics")
 
 
 def init_app(app: Flask) -> None:
@@ -48,7 +50,9 @@ def _end(response: Response) -> Response:
     if request.method == "OPTIONS":
         response.headers.setdefault("Access-Control-Allow-Headers", _ASKED)
         response.headers.setdefault("Access-Control-Allow-Methods", response.headers.get("Allow", "GET, POST"))
+    seconds = round(time.monotonic() - g.get("started", time.monotonic()), 4)
+    rule = request.url_rule.rule if request.url_rule else NO_RULE
+    parts().meters.answered(request.method, rule, response.status_code, seconds)
     if not request.path.startswith(_QUIET):
-        seconds = round(time.monotonic() - g.get("started", time.monotonic()), 4)
         log.info("request", method=request.method, path=request.path, status=response.status_code, seconds=seconds)
     return response

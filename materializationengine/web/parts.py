@@ -20,7 +20,9 @@ from ..storage.live_database import ensure
 from ..storage.live_rows import LookUps
 from ..storage.precomputed_layout import Layout
 from ..storage.read_pool import ReadPool
+from ..watch.watcher import Watcher
 from ..workflows.celery_app import EngineCelery, create_celery
+from .meters import make_meters
 from .rates import Counter, Rates
 from .slots import Slots
 
@@ -76,6 +78,8 @@ class Parts:
         self.layouts = Layouts()
         self.pool = ReadPool(self.services.cluster, settings.query_timeout)
         self.celery: EngineCelery = create_celery(settings)
+        self.watcher = Watcher(self.services)
+        self.meters = make_meters()
         self.live = LiveDatabases(self.services.cluster)
         self.neighbors = Forwarder(settings.localcave_url) if settings.localcave_url else None
         self._volumes: TTLCache[str, tuple[Datastack, ...]] = TTLCache(maxsize=1, ttl=VOLUMES_FOR)

@@ -116,8 +116,8 @@ def _configuration(settings: Settings) -> dict[str, object]:
         "worker_soft_shutdown_timeout": 20.0,
         "timezone": "UTC",
         # Beat keeps no file: what was fired stands in PostgreSQL.
-        "beat_scheduler": "celery.beat:Scheduler",
-        "beat_max_loop_interval": 60,
+        "beat_scheduler": "materializationengine.workflows.beat:TickingScheduler",
+        "beat_max_loop_interval": 10,
         "beat_schedule": beat_schedule(settings),
     }
 
@@ -171,7 +171,7 @@ class Sweeper(bootsteps.StartStopStep):
     def start(self, consumer: Any) -> None:
         """Sweep now, then by the clock."""
         app = consumer.app
-        self._rounds = Rounds(app.services)
+        self._rounds = Rounds(app.services, app.amqp.queues.consume_from)
         self._sweep(app, at_start=True)
         self._timer = consumer.timer.call_repeatedly(app.settings.sweep_every, self._sweep, (app,))
 

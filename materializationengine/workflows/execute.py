@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import psycopg2
 import structlog
 
@@ -18,6 +20,7 @@ from ..kernel import trace
 from ..kernel.columns import Connection, DriverError, brief, sqlstate
 from ..storage import janitor, ledger, version_publishing
 from ..storage.engines import sign
+from ..storage.leases import Renewal
 from ..storage.ledger import ClaimedUnit, Message
 from .actions import perform
 from .notices import tell_failures
@@ -34,7 +37,6 @@ def run_unit(services: Services, database: str, unit_id: int, owner: str) -> lis
     Returns the messages to send now; [] where the unit was not to be had, which is no error: messages come twice.
     """
     settings = services.settings
-    unit: ClaimedUnit | None = None
     try:
         with services.cluster.connect(database, "unit") as connection:
             unit = ledger.claim(connection, unit_id, owner=owner, lease=settings.lease)
@@ -42,29 +44,35 @@ def run_unit(services: Services, database: str, unit_id: int, owner: str) -> lis
                 return []
             with trace.serving(unit.request_id, unit.run_id, unit.id):
                 sign(connection, services.cluster.name("unit"))
-                _do_or_leave(services, connection, unit)
+                if not _attempt(services, database, connection, unit):
+                    return []
             return ledger.due(connection, database, resend=settings.resend, window=settings.run_window)
-    except StaleUnit:
-        log.warning("unit was taken over", unit_id=str(unit_id))
     except NewerWork as error:
         log.warning("unit is left to the workers of a newer release", unit_id=str(unit_id), why=error.message)
-    # The boundary: whatever a step raises, a bug included, must end up in the ledger as the reason why the
-    # run waits or failed. Letting it pass would leave the unit RUNNING until its lease runs out. By now the
-    # unit's own connection is closed, and with it the locks that it held.
-    except Exception as error:
-        if unit is None:
-            raise
-        with trace.serving(unit.request_id, unit.run_id, unit.id):
-            _give_up_or_retry(services, database, unit, error)
     return []
 
 
-def _do_or_leave(services: Services, connection: Connection, unit: ClaimedUnit) -> None:
+def _attempt(services: Services, database: str, connection: Connection, unit: ClaimedUnit) -> bool:
+    """Do a unit, or write down why it could not be done; whether it is done. Raises NewerWork, the unit given back."""
     try:
-        _do(services, connection, unit)
+        with Renewal(services.cluster, database, unit, services.settings.lease):
+            _do(services, connection, unit)
     except NewerWork:
         ledger.leave(connection, unit.id, unit.attempt)
         raise
+    except StaleUnit:
+        log.warning("unit was taken over")
+    # The boundary: whatever a step raises, a bug included, must end up in the ledger as the reason why the
+    # run waits or failed. Letting it pass would leave the unit RUNNING until its lease runs out.
+    except Exception as error:  # noqa: BLE001  (see above)
+        # The rows that the unit holds are let go, and not yet its lock: a sweeper that finds the unit without one
+        # would count a dead worker instead of this failure.
+        with suppress(DriverError):
+            connection.rollback()
+        _give_up_or_retry(services, database, unit, error)
+    else:
+        return True
+    return False
 
 
 def _do(services: Services, connection: Connection, unit: ClaimedUnit) -> None:

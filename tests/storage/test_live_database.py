@@ -13,7 +13,7 @@ from alembic.runtime.migration import MigrationContext
 from materializationengine.domain.errors import ConfigurationError
 from materializationengine.kernel.postgres import PrivateCluster
 from materializationengine.storage.engines import Cluster
-from materializationengine.storage.live_database import ensure, exists, live_databases, migrate
+from materializationengine.storage.live_database import TEMPLATE, ensure, exists, live_databases, migrate
 from materializationengine.storage.models import Base
 from tests.harness import drop_databases
 
@@ -38,6 +38,20 @@ def test_eight_at_once_make_one(cluster: Cluster, datastack: str) -> None:
         list(pool.map(lambda _: ensure(cluster, name), range(8)))
     assert exists(cluster, name)
     assert name in live_databases(cluster)
+
+
+def test_a_template_that_was_left_half_made_is_made_anew(cluster: Cluster, live: str, datastack: str) -> None:
+    """Whoever made it was killed between its two names; the next one must not stumble over the first."""
+    with closing(cluster.raw()) as admin, admin.cursor() as cursor:
+        admin.autocommit = True
+        cursor.execute(f"ALTER DATABASE {TEMPLATE} RENAME TO {datastack}_kept")
+        try:
+            cursor.execute(f"CREATE DATABASE {TEMPLATE}_new TEMPLATE template0")
+            ensure(cluster, f"{datastack}_other_volume")
+            assert exists(cluster, TEMPLATE) and not exists(cluster, f"{TEMPLATE}_new")
+        finally:
+            cursor.execute(f"DROP DATABASE IF EXISTS {TEMPLATE}")
+            cursor.execute(f"ALTER DATABASE {datastack}_kept RENAME TO {TEMPLATE}")
 
 
 def test_the_migrations_make_what_the_models_read(cluster: Cluster, live: str) -> None:

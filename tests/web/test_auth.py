@@ -82,6 +82,7 @@ OPEN = [
     "/health/live",
     "/health/ready",
     "/health",
+    "/metrics",
     "/materialize/version",
     "/materialize/api/versions",
     "/annotation/api/versions",

@@ -64,7 +64,7 @@ HOLDERS: dict[Level, set[str]] = {
 """Who is let in where the path names the private datastack, or none."""
 
 SPEC: tuple[tuple[str, str, Level], ...] = (
-    ("GET", r"/health(/live|/ready)?", Level.OPEN),
+    ("GET", r"/health(/live|/ready)?|/metrics", Level.OPEN),
     ("GET", r"/materialize/version|/(materialize|annotation)/api/versions", Level.OPEN),
     ("GET", r"/materialize/api/(openapi\.json|doc/?(<path:\w+>)?)", Level.OPEN),
     ("POST", r".*/materialize/run/(ingest_annotations|lookup_svid)/datastack/<datastack>/<table>", Level.EDIT),

@@ -35,6 +35,11 @@ SELECT DISTINCT supervoxel FROM ({parts}) p WHERE supervoxel IS NOT NULL
 SELECT a.id FROM {annotation} a
 WHERE a.deleted > {since} AND a.deleted <= {until} OR a.valid IS FALSE AND a.deleted IS NULL
 
+-- live_roots --
+-- The live table stands at the version's moment.
+SELECT s.{supervoxel}, s.{root} FROM {segmentation} s JOIN pg_temp.asked a ON a.supervoxel = s.{supervoxel}
+WHERE s.{root} IS NOT NULL
+
 -- history_roots --
 -- A root id is never used twice, so between the first and the last moment it was seen it held.
 SELECT h.supervoxel, h.root FROM matengine.root_history h JOIN pg_temp.asked a ON a.supervoxel = h.supervoxel
