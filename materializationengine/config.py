@@ -169,7 +169,7 @@ class Settings:
         "MATERIALIZATION_CLOCK_TOLERANCE", 2.0, "seconds by which clocks of machines may differ before a check is red"
     )
     metrics_token_file: str = _setting(
-        "MATERIALIZATION_METRICS_TOKEN_FILE", "", "file with the token that /metrics asks for; none: it is open"
+        "MATERIALIZATION_METRICS_TOKEN_FILE", "", "file with the token that /metrics asks for; none: an administrator's"
     )
     slack_webhook: str = _setting("SLACK_WEBHOOK", "", "address that is told of failed runs", secret=True)
     log_level: str = _setting("LOGGING_LEVEL", "INFO", "least severe log line that is written")

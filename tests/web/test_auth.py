@@ -82,7 +82,6 @@ OPEN = [
     "/health/live",
     "/health/ready",
     "/health",
-    "/metrics",
     "/materialize/version",
     "/materialize/api/versions",
     "/annotation/api/versions",
@@ -116,6 +115,12 @@ ADMIN = [
     "/materialize/api/v3/runs/unpause",
     *(f"/materialize/api/v3/runs/000000000000/{deed}" for deed in ("cancel", "retry", "resume")),
 ]
+
+
+def test_figures_take_an_administrator_where_they_have_no_token_of_their_own(guarded: Flask) -> None:
+    assert [status(guarded, who, "GET", "/metrics") for who in (None, "writer", "admin")] == [401, 403, 200]
+
+
 VIRTUAL = f"/materialize/api/v2/materialize/run/create_virtual/datastack/{frozen.DATASTACK}"
 
 
