@@ -6,6 +6,7 @@ WORLD ?=
 PYTEST ?=
 
 .PHONY: help setup setup-clients demo test test-faults lint types docs bench bench-quick up down
+.PHONY: audit lock
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -33,6 +34,13 @@ lint: setup ## Style (ruff) and floors (import-linter)
 
 types: setup ## Types (mypy)
 	@$(BIN)/mypy
+
+audit: setup ## Security: bandit over the code, and whether the installed packages fit together
+	@$(BIN)/bandit --quiet --configfile pyproject.toml --recursive materializationengine localcave l1dbproto scripts
+	@$(BIN)/pip check
+
+lock: setup ## Pin what the image installs in requirements.lock; UPGRADE=1 takes the newest of everything
+	@bash scripts/lock.sh
 
 docs: setup ## The manual, in docs/_build/html; warnings are errors
 	@bash scripts/docs.sh

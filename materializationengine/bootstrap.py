@@ -12,6 +12,7 @@ from .domain.datastack import Datastack
 from .domain.plan import Plan
 from .domain.ports import Datastacks, Folder
 from .gateways.access import GcsAccess
+from .gateways.annotations import HttpAnnotations
 from .gateways.broker import Broker
 from .gateways.buckets import open_folder
 from .gateways.chunkedgraph import HttpChunkedGraph
@@ -85,6 +86,10 @@ class Services:
         """A folder of `.npy` files."""
         return open_folder(url, GcsAccess(self.settings.storage_emulator, self.settings.credentials_file))
 
+    def annotations(self) -> HttpAnnotations:
+        """The annotation service over REST, which need not be this one."""
+        return HttpAnnotations(self.settings.annotation_server_url, self.settings.token())
+
     def work(self, unit: ClaimedUnit, connection: Connection) -> Work:
         """What a unit is handed."""
         return Work(
@@ -98,6 +103,7 @@ class Services:
             graph=partial(_of_plan, self.graph, unit.plan),
             segmentation=partial(_of_plan, self.segmentation, unit.plan),
             folder=self.folder,
+            annotations=self.annotations,
         )
 
     def close(self) -> None:

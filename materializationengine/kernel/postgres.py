@@ -271,7 +271,7 @@ def _first_number(path: Path) -> int | None:
 def _shared_memory(enough: int = 1 << 30) -> dict[str, str]:
     # Containers often have 64 MB there, too little for a parallel index build.
     try:
-        room = os.statvfs("/dev/shm")
+        room = os.statvfs("/dev/shm")  # nosec B108 # only its size is read
     except OSError:
         return {"dynamic_shared_memory_type": "mmap"}
     return {} if room.f_bavail * room.f_frsize >= enough else {"dynamic_shared_memory_type": "mmap"}

@@ -12,9 +12,9 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import IntegrityError, OperationalError
 
-from ..domain.errors import NewerDatabase, StorageUnavailable
+from ..domain.errors import ConfigurationError, NewerDatabase, StorageUnavailable
 from .engines import Cluster
 from .sql import literal, quote, sql
 
@@ -40,13 +40,16 @@ def live_databases(cluster: Cluster) -> tuple[str, ...]:
 def ensure(cluster: Cluster, database: str) -> None:
     """Make the live database if it is missing, then migrate it. Safe to run twice, and side by side.
 
-    Raises StorageUnavailable, and NewerDatabase.
+    Raises StorageUnavailable, NewerDatabase, and ConfigurationError for rows that forbid it.
     """
     try:
         create(cluster, database)
         migrate(cluster, database)
     except (OperationalError, psycopg2.OperationalError) as error:
         raise StorageUnavailable(f"database {database} cannot be brought up to date: {error}") from error
+    except IntegrityError as error:
+        told = " ".join(str(error.orig).split())
+        raise ConfigurationError(f"database {database} holds rows that the layout does not allow: {told}") from error
 
 
 def create(cluster: Cluster, database: str) -> None:

@@ -13,7 +13,7 @@ from flask import Flask, Response, redirect, request
 from ..domain.errors import NotLoggedIn
 from .parts import parts
 
-TOKEN = "middle_auth_token"
+TOKEN = "middle_auth_token"  # nosec B105 # its name, not its value
 """Argument and cookie that hold a token."""
 
 _PROGRAMS = ("Authorization", "X-Requested-With", "Origin")

@@ -51,7 +51,7 @@ class Rounds:
         window = self._services.settings.run_window
         found = ledger.sweep(connection, database, resend=resend, window=window)
         if janitor.has_work(connection):
-            janitor.clean(self._services.cluster, database)
+            janitor.clean(self._services.cluster, database, self._services.settings.keep_failed)
         return found
 
     def _be_there(self) -> None:

@@ -62,6 +62,8 @@ def engine_url(
         assert done.exit_code == 0, done.output
     assert f"{LIVE}: owned by matengine_owner" in done.output
     assert PASSWORD not in done.output
+    with closing(psycopg2.connect(server.url)) as admin, admin, admin.cursor() as cursor:
+        cursor.execute("CREATE ROLE ann LOGIN PASSWORD 'ann' IN ROLE analysis_user")
     return f"postgresql://matengine_engine:of%20the%20engine's%20own%2C%208%25%2F%40%20%21@127.0.0.1:{server.port}/postgres"
 
 
@@ -86,19 +88,21 @@ def test_the_main_job_runs_under_the_engines_role(least: Engine, small_world: Pa
 
 
 def test_the_engine_drops_what_a_superuser_made(least: Engine, server: PrivateCluster) -> None:
-    with closing(psycopg2.connect(libpq(server.url, database=f"{STACK}__mat1"))):
-        pass
+    """An analyst who is in it is sent away."""
     cluster = least.services.cluster
-    with cluster.connect(LIVE) as connection:
+    with (
+        closing(login(server, "ann", "ann", f"{STACK}__mat1")) as analyst,
+        cluster.connect(LIVE) as connection,
+    ):
         version_care.end(connection, STACK, 1)
         connection.commit()
         assert retention.drop(cluster, connection, STACK, 1)
+        with pytest.raises(psycopg2.OperationalError):
+            analyst.cursor().execute("SELECT 1")
 
 
 def test_an_analyst_reads_versions_and_nothing_else(least: Engine, server: PrivateCluster) -> None:
     least.run(RunKind.FREEZE, STACK, as_of=BIRTH + timedelta(days=50))
-    with closing(psycopg2.connect(server.url)) as admin, admin, admin.cursor() as cursor:
-        cursor.execute("CREATE ROLE ann LOGIN PASSWORD 'ann' IN ROLE analysis_user")
     newest = max(version for version in range(1, 9) if _exists(server, f"{STACK}__mat{version}"))
     with closing(login(server, "ann", "ann", f"{STACK}__mat{newest}")) as frozen, frozen.cursor() as cursor:
         cursor.execute("SELECT count(*) FROM synapses")

@@ -77,6 +77,19 @@ def test_a_database_of_a_newer_layout_is_refused(cluster: Cluster, live: str) ->
         migrate(cluster, live)
 
 
+def test_two_rows_of_one_version_are_named(cluster: Cluster, live: str) -> None:
+    """CAVE has no such index, so a database of its own may hold them."""
+    with closing(cluster.raw(live)) as connection, connection, connection.cursor() as cursor:
+        cursor.execute("DROP SCHEMA matengine CASCADE")
+        cursor.execute("DROP INDEX analysisversion_datastack_version_key")
+        for _ in range(2):
+            cursor.execute(
+                "INSERT INTO analysisversion (datastack, version, time_stamp, status) VALUES ('d', 3, now(), 'FAILED')"
+            )
+    with pytest.raises(ConfigurationError, match=r"\(datastack, version\)=\(d, 3\) is duplicated"):
+        ensure(cluster, live)
+
+
 def test_an_older_caves_tables_are_adopted(cluster: Cluster, postgres: PrivateCluster, datastack: str) -> None:
     name = f"{datastack}_volume"
     with closing(cluster.raw()) as admin:
