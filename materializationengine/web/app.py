@@ -14,6 +14,8 @@ from ..kernel.urls import normalize
 from . import annotations as annotation_service
 from . import (
     browsers,
+    citations,
+    datastack_page,
     errors,
     health,
     hooks,
@@ -26,6 +28,7 @@ from . import (
     queries,
     runs,
     segment_properties,
+    table_search,
     versions,
     views,
 )
@@ -83,6 +86,9 @@ def _open_doors(app: Flask) -> None:
         live_queries,
         precomputed,
         segment_properties,
+        citations,
+        table_search,
+        datastack_page,
         views,
         annotation_service,
         runs,
