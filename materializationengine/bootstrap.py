@@ -12,6 +12,8 @@ from .domain.datastack import Datastack
 from .domain.plan import Plan
 from .domain.ports import Datastacks, Folder
 from .gateways.access import GcsAccess
+from .gateways.annotations import HttpAnnotations
+from .gateways.broker import Broker
 from .gateways.buckets import open_folder
 from .gateways.chunkedgraph import HttpChunkedGraph
 from .gateways.datastacks import InfoService, StaticDatastacks
@@ -33,6 +35,7 @@ class Services:
         self.settings = settings
         self.cluster = Cluster(settings.database_url, application=application, lock_timeout=settings.lock_timeout)
         self.datastacks = _datastacks(settings)
+        self.broker = Broker(settings.broker)
         self._graphs: dict[str, HttpChunkedGraph] = {}
         self._volumes: dict[str, TensorStoreSegmentation] = {}
         self._guard = threading.Lock()
@@ -45,12 +48,22 @@ class Services:
                 self._graphs[datastack.pcg_table] = HttpChunkedGraph(
                     settings.graph_server,
                     datastack.pcg_table,
-                    settings.token(),
+                    self.graph_token(datastack),
                     batch=settings.graph_batch,
                     timeout=settings.graph_timeout,
                     throttle=self._throttle(),
+                    observe=self.broker.count_call,
                 )
             return self._graphs[datastack.pcg_table]
+
+    def graph_token(self, datastack: Datastack) -> str | None:
+        """The token by which the engine asks the graph of a datastack, if it has one."""
+        return self.settings.token()
+
+    def token_fix(self, datastack: Datastack) -> str:
+        """Where a token goes that the graph takes."""
+        name = self.settings.token_file or "DAF_CREDENTIALS"
+        return f"put a token of the engine's account that may view {datastack.name} into {name}"
 
     def _throttle(self) -> Callable[[], None] | None:
         settings = self.settings
@@ -73,6 +86,10 @@ class Services:
         """A folder of `.npy` files."""
         return open_folder(url, GcsAccess(self.settings.storage_emulator, self.settings.credentials_file))
 
+    def annotations(self) -> HttpAnnotations:
+        """The annotation service over REST, which need not be this one."""
+        return HttpAnnotations(self.settings.annotation_server_url, self.settings.token())
+
     def work(self, unit: ClaimedUnit, connection: Connection) -> Work:
         """What a unit is handed."""
         return Work(
@@ -86,11 +103,13 @@ class Services:
             graph=partial(_of_plan, self.graph, unit.plan),
             segmentation=partial(_of_plan, self.segmentation, unit.plan),
             folder=self.folder,
+            annotations=self.annotations,
         )
 
     def close(self) -> None:
         """Close what is pooled."""
         self.cluster.close()
+        self.broker.close()
 
 
 def _of_plan(part: Callable[[Datastack], T], plan: Plan) -> T:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import json
 from collections.abc import Mapping
@@ -10,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from .domain.errors import ConfigurationError
+from .kernel.logs import STARS, Censor
+from .kernel.urls import masked, password
 
 DEVELOPMENT_DATABASE = "postgresql+psycopg2://postgres:materialize@127.0.0.1:5432/postgres"
 """Fits the README's `docker run ... -e POSTGRES_PASSWORD=materialize -p 5432:5432 postgis/postgis`."""
@@ -28,7 +31,7 @@ def _setting(name: str, default: Any, doc: str, secret: bool = False) -> Any:
     return field(default=default, metadata={"env": name, "doc": doc, "secret": secret})
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Settings:
     """What the process was told. Each field documents its environment variable, unit and default."""
 
@@ -41,6 +44,7 @@ class Settings:
     global_server: str = _setting("GLOBAL_SERVER_URL", "", "info, schema and auth services; default: LOCAL_SERVER_URL")
     local_server: str = _setting("LOCAL_SERVER_URL", "http://127.0.0.1:8000", "this service, as clients reach it")
     pcg_server: str = _setting("PCG_SERVER_URL", "", "chunkedgraph; default: LOCAL_SERVER_URL")
+    annotation_server: str = _setting("ANNOTATION_SERVER_URL", "", "annotation service; default: LOCAL_SERVER_URL")
     localcave_url: str = _setting("LOCALCAVE_URL", "", "development: forward the neighbors' paths to local CAVE")
     datastacks_file: str = _setting("DATASTACKS_FILE", "", "JSON file of datastack records instead of the info service")
     token_file: str = _setting("DAF_CREDENTIALS", "", "JSON file with `token`, the engine's own token")
@@ -90,6 +94,11 @@ class Settings:
     retry_delay: float = _setting(
         "MATERIALIZATION_RETRY_DELAY", 2.0, "seconds before the first retry; doubles each time"
     )
+    keep_failed: float = _setting(
+        "MATERIALIZATION_KEEP_FAILED",
+        0.0,
+        "seconds for which what a failed run staged and built is kept for a resume to go on from; 0: dropped at once",
+    )
     lock_timeout: float = _setting("MATERIALIZATION_LOCK_TIMEOUT", 30.0, "seconds a statement waits for a lock")
     query_limit: int = _setting("QUERY_LIMIT_SIZE", 0, "most rows of one answer; 0: no cap")
     query_timeout: float = _setting("MATERIALIZATION_QUERY_TIMEOUT", 300.0, "seconds a query may run")
@@ -97,6 +106,9 @@ class Settings:
         "MATERIALIZATION_QUERIES_PER_USER",
         16,
         "queries that one user may have running in one process; 0: no limit, as where AUTH_DISABLED",
+    )
+    precomputed_limit: int = _setting(
+        "PRECOMPUTED_SPATIAL_INDEX_LIMIT", 10_000, "annotations that a cell of Neuroglancer's spatial index aims at"
     )
     credentials_file: str = _setting("GOOGLE_APPLICATION_CREDENTIALS", "", "service account file for gs://")
     storage_emulator: str = _setting(
@@ -124,6 +136,11 @@ class Settings:
     beat_grace: float = _setting(
         "MATERIALIZATION_BEAT_GRACE", 604_800.0, "seconds after which a missed slot is not caught up any more"
     )
+    beat_retry: float = _setting(
+        "MATERIALIZATION_BEAT_RETRY",
+        300.0,
+        "seconds after which a slot of a schedule whose runs are not started yet is tried again",
+    )
     min_databases: int = _setting("MIN_DATABASES", 1, "newest versions of a datastack that retention leaves alone")
     max_databases: int = _setting(
         "MAX_DATABASES", 0, "versions of a datastack at which periodic materialization skips; 0: no cap"
@@ -134,6 +151,12 @@ class Settings:
     run_days: float = _setting("MATERIALIZATION_RUN_DAYS", 365.0, "days after which an ended run is forgotten")
     disk_reserve: float = _setting(
         "MATERIALIZATION_DISK_RESERVE", 1.0, "GB of the database's disk that a plan must leave free"
+    )
+    clock_tolerance: float = _setting(
+        "MATERIALIZATION_CLOCK_TOLERANCE", 2.0, "seconds by which clocks of machines may differ before a check is red"
+    )
+    metrics_token_file: str = _setting(
+        "MATERIALIZATION_METRICS_TOKEN_FILE", "", "file with the token that /metrics asks for; none: it is open"
     )
     slack_webhook: str = _setting("SLACK_WEBHOOK", "", "address that is told of failed runs", secret=True)
     log_level: str = _setting("LOGGING_LEVEL", "INFO", "least severe log line that is written")
@@ -168,9 +191,33 @@ class Settings:
         return self.global_server or self.local_server
 
     @property
+    def annotation_server_url(self) -> str:
+        """Base URL of the annotation service."""
+        return self.annotation_server or self.local_server
+
+    @property
     def graph_server(self) -> str:
         """Base URL of the chunkedgraph."""
         return self.pcg_server or self.local_server
+
+    def secrets(self) -> tuple[str, ...]:
+        """What must never be printed: passwords, the webhook, the engine's token. The development password is known."""
+        found = [password(url) for url in (self.database_url, self.redis_url, self.broker_url)]
+        known = [each for each in found if each and each != password(DEVELOPMENT_DATABASE)]
+        with contextlib.suppress(ConfigurationError):
+            known.append(self.token() or "")
+        return tuple(filter(None, (*known, self.slack_webhook)))
+
+    def censor(self) -> Censor:
+        """Strikes this process's secrets out of what it prints."""
+        return Censor(self.secrets)
+
+    def shown(self) -> dict[str, object]:
+        """Every setting by its variable, fit to be printed."""
+        return {f.metadata["env"]: _shown(f.metadata, getattr(self, f.name)) for f in fields(self)}
+
+    def __repr__(self) -> str:
+        return f"Settings({', '.join(f'{name}={value!r}' for name, value in self.shown().items())})"
 
     def token(self) -> str | None:
         """The engine's own token for its neighbors, if it has one."""
@@ -180,6 +227,13 @@ class Settings:
             return str(json.loads(Path(self.token_file).read_text(encoding="utf-8"))["token"])
         except (OSError, ValueError, KeyError) as error:
             raise ConfigurationError(f"DAF_CREDENTIALS={self.token_file}: a JSON file with `token`") from error
+
+
+def _shown(about: Mapping[str, Any], value: object) -> object:
+    """A secret address without its password; of the webhook the whole address is the secret."""
+    if not about["secret"] or not value:
+        return value
+    return STARS if about["env"] == "SLACK_WEBHOOK" else masked(str(value))
 
 
 def _one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:

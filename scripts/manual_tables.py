@@ -15,6 +15,7 @@ from materializationengine.cli import main
 from materializationengine.config import Settings
 from materializationengine.domain import errors
 from materializationengine.web.app import create_app
+from materializationengine.web.auth import rule_of
 from materializationengine.web.errors import STATUS, status_of
 
 ROOT = Path(__file__).parents[1]
@@ -38,16 +39,16 @@ def _default(value: object) -> str:
 
 
 def routes_table() -> str:
-    """Every route of the application: methods, path, and what the view says of itself."""
+    """Every route of the application: methods, path, what the caller must hold, and what the view says of itself."""
     app = create_app(Settings())
     found = []
     for rule in app.url_map.iter_rules():
         methods = ", ".join(sorted((rule.methods or set()) - {"HEAD", "OPTIONS"}))
         view = inspect.unwrap(app.view_functions[rule.endpoint])
-        if rule.endpoint != "static" and not rule.endpoint.startswith("api-docs."):
-            found.append((rule.rule, methods, first_line(view.__doc__)))
-    rows = [f"| {methods} | `{path}` | {text} |" for path, methods, text in sorted(found)]
-    return "\n".join(["| method | path | answer |", "|---|---|---|", *rows])
+        held = rule_of(app.view_functions[rule.endpoint])
+        found.append((rule.rule, methods, held.level.value if held else "", first_line(view.__doc__)))
+    rows = [f"| {methods} | `{path}` | {who} | {text} |" for path, methods, who, text in sorted(found)]
+    return "\n".join(["| method | path | takes | answer |", "|---|---|---|---|", *rows])
 
 
 def errors_table() -> str:

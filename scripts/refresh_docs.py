@@ -17,9 +17,10 @@ import click
 
 ROOT = Path(__file__).parents[1]
 # Neither folder is a package: they are tools of a checkout, not part of the wheel.
-sys.path[:0] = [str(ROOT / "scripts"), str(ROOT / "docs")]
+sys.path[:0] = [str(ROOT / "scripts"), str(ROOT / "docs"), str(ROOT)]
 
 import diagrams  # noqa: E402  (found through the path set above)
+import fault_table  # noqa: E402
 import manual_tables  # noqa: E402
 import workflow_map  # noqa: E402
 
@@ -28,6 +29,7 @@ PAGES = (
     "docs/api.md",
     "docs/commands.md",
     "docs/architecture.md",
+    "docs/faults.md",
     "docs/workflows/workflows.rst",
     "workflows/README.md",
 )
@@ -41,6 +43,8 @@ BLOCKS: dict[str, Callable[..., str]] = {
     "units": workflow_map.unit_table,
     "beat": workflow_map.beat_table,
     "start": workflow_map.start_facts,
+    "faults": fault_table.table,
+    "fault-count": fault_table.count,
 }
 _BLOCK = re.compile(
     r"^(?P<begin><!-- begin (?P<md>[\w -]+?) -->|\.\. begin (?P<rst>[\w -]+))\n.*?^(?P<end><!-- end -->|\.\. end)$",

@@ -116,8 +116,7 @@ def group_users(number: int) -> Response:
 
 @routes.get(f"{API}/dataset")
 def datasets() -> Response:
-    known = dict.fromkeys([*(loaded.datastack for loaded in store()), *(one.name for one in users().datasets)])
-    return jsonify([{"id": number, "name": name} for number, name in enumerate(known, start=1)])
+    return jsonify([{"id": number, "name": name} for number, name in enumerate(_known_datasets(), start=1)])
 
 
 @routes.get(f"{API}/service/<namespace>/table/<table>/dataset")
@@ -183,8 +182,12 @@ def _asked_users() -> list[User]:
 def _record(user: User) -> dict[str, Any]:
     if not user.admin:
         return user.record
-    everything = {loaded.datastack: EVERYTHING for loaded in store()}
+    everything = dict.fromkeys(_known_datasets(), EVERYTHING)
     return {**user.record, "permissions_v2": everything, "permissions_v2_ignore_tos": everything}
+
+
+def _known_datasets() -> list[str]:
+    return [*dict.fromkeys([*(loaded.datastack for loaded in store()), *(one.name for one in users().datasets)])]
 
 
 def _dataset(name: str) -> str | None:

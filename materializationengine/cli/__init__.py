@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import sys
 
 import click
-import structlog
 
 from ..domain.errors import MaterializationError, UserMistake
+from ..kernel.logs import configure
 from ..stack.commands import stack
+from .care import backup_command, restore_command
+from .db import db
 from .demo import demo
+from .doctor import config_command, doctor
 from .operate import pause, schedules_command, unpause
 from .run import run
 from .runs import runs
@@ -35,11 +37,7 @@ class _Group(click.Group):
 @click.version_option(package_name="materializationengine")
 def main() -> None:
     """Frozen versions of annotations on a segmentation that keeps changing."""
-    level = logging.getLevelNamesMapping().get(os.environ.get("LOGGING_LEVEL", "WARNING"), logging.WARNING)
-    structlog.configure(
-        wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-    )
+    configure(os.environ.get("LOGGING_LEVEL", "WARNING"), for_people=True)
 
 
 main.add_command(stack)
@@ -52,3 +50,8 @@ main.add_command(view)
 main.add_command(pause)
 main.add_command(unpause)
 main.add_command(schedules_command)
+main.add_command(doctor)
+main.add_command(config_command)
+main.add_command(backup_command)
+main.add_command(restore_command)
+main.add_command(db)

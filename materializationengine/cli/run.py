@@ -196,10 +196,12 @@ def update_database(datastack: str, everything: bool, **common: Any) -> None:
 @click.argument("datastack")
 @click.option("--expires-in-days", type=click.IntRange(0), help="0: never (default: DAYS_TO_EXPIRE).")
 @click.option("--split", is_flag=True, help="Keep annotation and segmentation tables apart.")
+@click.option("--rebuilds", type=int, help="Make the lost database of this version anew, as it was published.")
 @_common
-def freeze(datastack: str, expires_in_days: int | None, split: bool, **common: Any) -> None:
+def freeze(datastack: str, expires_in_days: int | None, split: bool, rebuilds: int | None, **common: Any) -> None:
     """Publish a version of the live tables as they stand."""
-    _start(RunRequest(RunKind.FREEZE, datastack, expires_in_days=expires_in_days, split=split), **common)
+    days = expires_in_days
+    _start(RunRequest(RunKind.FREEZE, datastack, expires_in_days=days, split=split, rebuilds=rebuilds), **common)
 
 
 @run.command()

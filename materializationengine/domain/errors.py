@@ -116,6 +116,18 @@ class NoRoom(UserMistake):
     """The plan would fill the database's disk; retire versions, or give it more room."""
 
 
+class KeyReused(UserMistake):
+    """The Idempotency-Key came before with another request; a new request takes a new key."""
+
+
+class UnreadableForm(UserMistake):
+    """The body is in a form that is not read here; send JSON."""
+
+
+class TooManyRequests(UserMistake):
+    """You have asked as often as one may in a while; wait until the time in Retry-After has passed."""
+
+
 class AlreadySuperseded(UserMistake):
     """The annotation was updated or deleted before; change its successor."""
 
@@ -146,6 +158,14 @@ class TooLarge(UserMistake):
 
 class ConfigurationError(UserMistake):
     """A setting is missing or wrong."""
+
+
+class NewerDatabase(ConfigurationError):
+    """The database was upgraded by a newer release; install that one."""
+
+
+class BrokenBackup(UserMistake):
+    """The folder holds no whole backup."""
 
 
 class CredentialsMissing(ConfigurationError):
@@ -182,6 +202,10 @@ class VolumeUnreadable(MaterializationError):
 
 class StaleUnit(MaterializationError):
     """Another worker has taken over this unit of work; what was done here is dropped."""
+
+
+class NewerWork(MaterializationError):
+    """The unit was written by a newer release; it is left to that one's workers."""
 
 
 class VerificationFailed(MaterializationError):

@@ -42,8 +42,12 @@ def segmentation_table(table: str, pcg_table: str) -> str:
 
 
 def frozen_database(datastack: str, version: int) -> str:
-    """The database of a published version."""
-    return f"{datastack}__mat{version}"
+    """The database of a published version. Raises BadName where PostgreSQL would cut the name off."""
+    name = f"{datastack}__mat{version}"
+    if len(name.encode()) > MAX_IDENTIFIER:
+        told = f"datastack {datastack!r}: a database's name has at most {MAX_IDENTIFIER} bytes, and {name} has more"
+        raise BadName(told, field="datastack")
+    return name
 
 
 def build_database(run: str, token: int) -> str:

@@ -9,9 +9,11 @@ from enum import StrEnum
 from typing import Any, TypeVar
 
 import cattrs
+from cattrs.errors import ForbiddenExtraKeysError
 
 from ..kernel import moments
 from .datastack import Datastack, Resolution
+from .errors import NewerWork
 from .ports import ColumnFile
 
 T = TypeVar("T")
@@ -47,6 +49,13 @@ class RunStatus(StrEnum):
     def over(self) -> bool:
         """Whether nothing more will happen."""
         return self is not RunStatus.RUNNING
+
+
+class AnnotationSource(StrEnum):
+    """Where an incremental run reads the annotations of tables that its base lacks."""
+
+    STORAGE = "storage"
+    REST = "rest"
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +103,8 @@ class FreezePlan:
     tables: tuple[TablePlan, ...]
     expires_on: datetime | None = None
     split: bool = False
+    rebuilds: int | None = None
+    """The version whose lost database is made anew, with equal digests; None where a new version is made."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +123,7 @@ class IncrementalPlan:
     mends: int | None = None
     strict: bool = True
     """Whether a base that is not true of its moment stops the run; without, the table is copied in full instead."""
+    source: AnnotationSource = AnnotationSource.STORAGE
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,8 +204,9 @@ class Plan:
         raise LookupError(name)
 
 
-def _converter() -> cattrs.Converter:
-    converter = cattrs.Converter(forbid_extra_keys=True)
+def _converter(*, lean: bool = False) -> cattrs.Converter:
+    # What is not understood must not be done half: a worker that meets a field it does not know leaves the unit alone.
+    converter = cattrs.Converter(forbid_extra_keys=True, omit_if_default=lean)
     converter.register_unstructure_hook(datetime, lambda moment: moments.require_aware(moment).isoformat())
     converter.register_structure_hook(datetime, lambda text, _: moments.parse(text))
     # One name or several, as a mapping of an upload has them: cattrs does not choose by itself.
@@ -204,6 +217,7 @@ def _converter() -> cattrs.Converter:
 
 
 _JSON = _converter()
+_LEAN = _converter(lean=True)
 
 
 def to_json(value: object) -> dict[str, Any]:
@@ -211,6 +225,24 @@ def to_json(value: object) -> dict[str, Any]:
     return dict(_JSON.unstructure(value))
 
 
+def to_ledger(value: object) -> dict[str, Any]:
+    """The same without the fields that have their defaults: what a release does not use, its predecessor can read."""
+    return dict(_LEAN.unstructure(value))
+
+
 def from_json(data: dict[str, Any], kind: type[T]) -> T:
-    """The reverse of `to_json`."""
-    return _JSON.structure(data, kind)
+    """The reverse of `to_json` and `to_ledger`. Raises NewerWork for fields that this release does not know."""
+    try:
+        return _JSON.structure(data, kind)
+    except cattrs.BaseValidationError as error:
+        if strange := sorted(_strange(error)):
+            raise NewerWork(f"{kind.__name__}: this release does not know {', '.join(strange)}") from error
+        raise
+
+
+def _strange(error: BaseException) -> set[str]:
+    """The unknown fields that a failure to read is about, however deep they lie."""
+    if isinstance(error, ForbiddenExtraKeysError):
+        return set(error.extra_fields)
+    inner = error.exceptions if isinstance(error, cattrs.BaseValidationError) else ()
+    return set().union(*map(_strange, inner))

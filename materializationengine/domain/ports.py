@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import IntEnum
@@ -92,6 +93,13 @@ class ChunkedGraph(Protocol):
         """What the edits of a window did to roots."""
         ...
 
+    def relatives(self, roots: Ids, since: datetime, until: datetime) -> Ids:
+        """What led to some roots since a moment, and what came of them until another; sorted, themselves included.
+
+        A superset does no harm. Raises GatewayRefused where the graph does not know one of them.
+        """
+        ...
+
     def is_latest(self, roots: Ids, at: datetime) -> npt.NDArray[np.bool_]:
         """Whether each id was a root at a moment; at an edit's own millisecond the old one still counts."""
         ...
@@ -153,4 +161,12 @@ class Folder(Protocol):
 
     def rows(self, file: ColumnFile, start: int, stop: int) -> npt.NDArray[Any]:
         """Rows [start, stop), shape (stop - start,) or (stop - start, width), by ranged reads only."""
+        ...
+
+
+class Annotations(Protocol):
+    """The annotation service."""
+
+    def rows(self, volume: str, table: str, ids: Sequence[int]) -> list[dict[str, Any]]:
+        """Whole rows in the order of `ids`, current or not, with their history."""
         ...

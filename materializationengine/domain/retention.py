@@ -14,6 +14,7 @@ class Keep(StrEnum):
     FOREIGN = "belongs to another datastack"
     BUILDING = "is being made"
     OVER = "is over already"
+    IN_USE = "an active run reads or mends it"
     PINNED = "is pinned"
     ENDLESS = "never expires"
     YOUNG = "has not expired yet"
@@ -33,6 +34,8 @@ class VersionFacts:
     expires_on: datetime | None
     parent: int | None = None
     pinned: bool = False
+    in_use: bool = False
+    """An active run is based on it, or mends it."""
 
     @property
     def readable(self) -> bool:
@@ -85,6 +88,8 @@ def _reason(facts: VersionFacts, now: datetime, datastack: str | None, newest: s
         return Keep.BUILDING
     if facts.status != "AVAILABLE":
         return Keep.OVER
+    if facts.in_use:
+        return Keep.IN_USE
     if facts.pinned:
         return Keep.PINNED
     if facts.expires_on is None:

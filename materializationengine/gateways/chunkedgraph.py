@@ -61,7 +61,8 @@ class HttpChunkedGraph:
     """One table of a chunkedgraph server. Keep one per table and process: the table's `info` is asked once.
 
     Parameters: `batch` is the number of supervoxels in one request; `timeout`, seconds a request may wait;
-    `throttle` is called before each request and returns when it may go out.
+    `throttle` is called before each request and returns when it may go out; `observe` is told of each
+    call, as `HttpService` tells it.
     All methods raise GatewayUnavailable, GatewayRefused, or GatewayAnswer where the answer cannot be right.
     """
 
@@ -76,11 +77,14 @@ class HttpChunkedGraph:
         retries: int = 3,
         backoff: float = 0.3,
         throttle: Callable[[], None] | None = None,
+        observe: Callable[[str, float], None] | None = None,
     ) -> None:
         self.table = table
         self._throttle = throttle or _at_once
         self._batch = batch
-        self._service = HttpService("chunkedgraph", server, token, timeout=timeout, retries=retries, backoff=backoff)
+        self._service = HttpService(
+            "chunkedgraph", server, token, timeout=timeout, retries=retries, backoff=backoff, observe=observe
+        )
         self._table_path = f"/table/{quote(table, safe='')}"
         self._info: Mapping[str, Any] | None = None
 
@@ -123,6 +127,18 @@ class HttpChunkedGraph:
         window = {"timestamp_past": timestamp_text(since), "timestamp_future": timestamp_text(until)}
         answer = self._v1_json("GET", "/delta_roots", params=window)
         return RootChanges(np.unique(self._ids(answer, "old_roots")), np.unique(self._ids(answer, "new_roots")))
+
+    def relatives(self, roots: Ids, since: datetime, until: datetime) -> Ids:
+        """Ancestors back to the roots that stood at `since`, and descendants up to `until`; sorted and distinct."""
+        answer = self._of_known_ids(
+            "POST",
+            "/lineage_graph_multiple",
+            params={"timestamp_past": timestamp_text(since), "timestamp_future": timestamp_text(until)},
+            payload={"root_ids": _int64(roots).tolist()},
+        )
+        nodes = self._list(answer, "nodes", (dict,))
+        related = self._ids({"id": [node.get("id") for node in nodes]}, "id")
+        return np.unique(np.concatenate([_int64(roots), related]))
 
     # Further questions
 

@@ -7,7 +7,8 @@ makes none.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
@@ -19,6 +20,7 @@ from urllib3.response import BaseHTTPResponse
 from urllib3.util.retry import Retry
 
 from ..domain.errors import GatewayAnswer, GatewayRefused, GatewayUnavailable
+from ..kernel import trace
 
 RETRIED = frozenset({429, 502, 503, 504})
 """Statuses that patience may mend. 500 is not one: the chunkedgraph says it of ids it doesn't know."""
@@ -86,7 +88,8 @@ def make_session(retries: int = 3, backoff: float = 0.3) -> requests.Session:
 class HttpService:
     """One neighbor. The session is made at the first call of each process, so an instance survives a fork.
 
-    Parameters: `name` as people call the service, `server` its base URL, `timeout` seconds without a byte.
+    Parameters: `name` as people call the service, `server` its base URL, `timeout` seconds without a byte;
+    `observe` is told of each call: `ok`, `refused` or `down`, and its seconds.
     """
 
     def __init__(
@@ -98,6 +101,7 @@ class HttpService:
         timeout: float = 60.0,
         retries: int = 3,
         backoff: float = 0.3,
+        observe: Callable[[str, float], None] | None = None,
     ) -> None:
         self.name = name
         self.server = server.rstrip("/")
@@ -105,6 +109,7 @@ class HttpService:
         self._timeout = (min(CONNECT_TIMEOUT, timeout), timeout)
         self._retries = retries
         self._backoff = backoff
+        self._observe = observe or _unobserved
         self._made: tuple[int, requests.Session] | None = None
 
     def call(
@@ -123,7 +128,27 @@ class HttpService:
         Raises GatewayUnavailable (no connection, 5xx, 429) and GatewayRefused (3xx, 4xx); `details["status"]`
         holds the status.
         """
-        url = self.server + path
+        started, outcome = time.monotonic(), "down"
+        try:
+            response = self._answer(method, self.server + path, params, payload, body, headers, token)
+            outcome = "ok"
+        except GatewayRefused:
+            outcome = "refused"
+            raise
+        finally:
+            self._observe(outcome, time.monotonic() - started)
+        return response
+
+    def _answer(
+        self,
+        method: str,
+        url: str,
+        params: Mapping[str, str] | None,
+        payload: object,
+        body: bytes | None,
+        headers: Mapping[str, str] | None,
+        token: str | None,
+    ) -> requests.Response:
         try:
             response = self._session().request(
                 method,
@@ -131,7 +156,7 @@ class HttpService:
                 params=params,
                 json=payload,
                 data=body,
-                headers=headers,
+                headers={**trace.headers(), **(headers or {})},
                 auth=_Token(token or self._token),
                 timeout=self._timeout,
                 allow_redirects=False,  # it would lead to a login page, and carry the token elsewhere
@@ -169,6 +194,10 @@ class HttpService:
         if status < 400:
             said += "; it redirects to a login page, so the token is missing or has expired"
         raise GatewayRefused(said, service=self.name, status=status)
+
+
+def _unobserved(outcome: str, seconds: float) -> None:
+    """Nobody counts."""
 
 
 def _timed_out(error: requests.RequestException) -> bool:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from .processes import Account, ServerError, can_enter
 
-REFUGES = Path("/var/tmp")
+REFUGES = Path("/var/tmp")  # nosec B108 # folders in it are made by mkdtemp, and those of others do not count
 """Where data go that their account could not reach: open to all, and kept over a restart of the machine."""
 
 

@@ -25,6 +25,7 @@ from adbc_driver_manager import OperationalError
 __all__ = [
     "brief",
     "Connection",
+    "Door",
     "DriverError",
     "copy_between",
     "ewkb_points",
@@ -61,8 +62,8 @@ def brief(error: BaseException) -> str:
 class Connection:
     """A PostgreSQL connection that speaks Arrow. Placeholders are `$1`, `$2`, ...; commits are explicit."""
 
-    def __init__(self, uri: str) -> None:
-        self._handle = driver.connect(uri)
+    def __init__(self, uri: str, handle: driver.Connection | None = None) -> None:
+        self._handle = handle or driver.connect(uri)
 
     def execute(self, sql: str, *params: object) -> None:
         """Run one statement whose answer nobody reads."""
@@ -132,6 +133,34 @@ class Connection:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+class Door:
+    """Connections to one database, of which only the first has the driver read the server's catalog of types.
+
+    That reading costs more than the connection itself. Between two connections nothing stays open.
+    """
+
+    def __init__(self, uri: str) -> None:
+        self._uri = uri
+        self._first: driver.Connection | None = None
+        self._guard = threading.Lock()
+
+    def open(self) -> Connection:
+        """A new connection, of its own session."""
+        with self._guard:
+            if self._first is None:
+                self._first = driver.connect(self._uri)
+                # What was read stays with the driver's database; the session is not needed.
+                self._first.adbc_connection.close()
+            return Connection(self._uri, self._first.adbc_clone())
+
+    def close(self) -> None:
+        """Forget what was read."""
+        with self._guard:
+            if self._first is not None:
+                self._first.close()
+            self._first = None
 
 
 def ewkb_points(points: npt.NDArray[np.generic]) -> pa.Array:

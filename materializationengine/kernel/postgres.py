@@ -228,7 +228,7 @@ class PrivateCluster(PrivateServer):
     def _binary(self, name: str) -> str:
         """A program of the version that made the data, or of the newest one."""
         made_by = self.data / "PG_VERSION"
-        return require(name, PACKAGES, _installations(made_by.read_text().strip() if made_by.exists() else ""))
+        return require(name, PACKAGES, installations(made_by.read_text().strip() if made_by.exists() else ""))
 
     def _accepting(self) -> bool:
         # The lock file says it of this very server; the port could be answered by another.
@@ -254,7 +254,7 @@ class PrivateCluster(PrivateServer):
             )
 
 
-def _installations(preferred: str) -> list[Path]:
+def installations(preferred: str) -> list[Path]:
     """Folders of Debian's versioned servers: the preferred version first, then the newest."""
     found = [path.parent for path in Path("/usr/lib/postgresql").glob("*/bin/initdb")]
     version = {path: path.parent.name for path in found}
@@ -271,7 +271,7 @@ def _first_number(path: Path) -> int | None:
 def _shared_memory(enough: int = 1 << 30) -> dict[str, str]:
     # Containers often have 64 MB there, too little for a parallel index build.
     try:
-        room = os.statvfs("/dev/shm")
+        room = os.statvfs("/dev/shm")  # nosec B108 # only its size is read
     except OSError:
         return {"dynamic_shared_memory_type": "mmap"}
     return {} if room.f_bavail * room.f_frsize >= enough else {"dynamic_shared_memory_type": "mmap"}

@@ -32,7 +32,7 @@ class PrivateRedis(PrivateServer):
     def __init__(self, folder: Path | str, *, log: Path | None = None) -> None:
         self.folder = Path(os.path.abspath(folder))
         super().__init__(f"the Redis server of {self.folder}")
-        self._password = ""
+        self._password = ""  # nosec B105 # none yet
         self._log = log
 
     @property

@@ -120,6 +120,14 @@ def _escape(value: str) -> str:
     return re.sub(r"([\s\\])", r"\\\1", value)
 
 
+def password(url: str) -> str:
+    """The password in an address of any scheme, or ''."""
+    match = _URL.match(url.strip())
+    if match is None:
+        return ""
+    return unquote(match["password"] or dict(parse_qsl(match["query"] or "")).get("password", ""))
+
+
 def masked(url: str) -> str:
     """The address without its password, fit to be printed."""
     return _SECRET.sub(lambda found: (found["head"] or found["field"]) + "***", url)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -15,7 +14,8 @@ from ..domain.plan import TablePlan, UnitSpec, to_json
 from ..domain.ports import Ids
 from ..domain.schemas import BoundPoint, Role, schema
 from ..kernel.columns import Connection
-from ..storage import frozen_build, frozen_checks, frozen_indexes, version_publishing
+from ..kernel.trace import Threads
+from ..storage import frozen_build, frozen_checks, frozen_indexes, version_publishing, version_rebuild
 from ..storage.tables import Shape, merged_shape, split_shapes
 from .work import Report, Work
 
@@ -52,7 +52,7 @@ class Publish:
 
 def create(work: Work, _: Create) -> Report:
     """Make the build database; its name is this run's alone."""
-    frozen_build.create_build(work.cluster, _build(work))
+    frozen_build.create_build(work.cluster, _build(work), work.plan.stack.aligned_volume)
     return Report()
 
 
@@ -63,7 +63,7 @@ def copy(work: Work, _: Copy) -> Report:
     frozen_build.wait_for_writers(work.cluster, live, moment, work.settings.writer_wait)
     with (
         frozen_build.Snapshot(work.cluster, live, moment) as snapshot,
-        ThreadPoolExecutor(work.settings.copy_threads) as pool,
+        Threads(work.settings.copy_threads) as pool,
     ):
         marks = snapshot.marks()
         digests = list(pool.map(partial(copy_table, work, snapshot, marks), work.plan.version_plan.tables))
@@ -120,17 +120,19 @@ def verify(work: Work, args: Verify) -> Report:
         "schema": table.schema,
         "digest": args.digests[0][2],
         "digests": {name: digest for name, _, digest in args.digests},
-        **_check_rows(work, table, [_shape(work, name) for name, _, _ in args.digests]),
+        **_check_rows(work, table, [(_shape(work, name), rows) for name, rows, _ in args.digests]),
     }
     return Report(args.digests[0][1], facts)
 
 
-def _check_rows(work: Work, table: TablePlan, shapes: list[Shape]) -> dict[str, int]:
+def _check_rows(work: Work, table: TablePlan, shapes: list[tuple[Shape, int]]) -> dict[str, int]:
     facts: dict[str, int] = {}
     with work.cluster.connect(_build(work), "verify") as connection:
-        points = [(shape.table, point) for shape in shapes for point in shape.points]
+        points = [(shape.table, point) for shape, _ in shapes for point in shape.points]
+        held = {shape.table: rows for shape, rows in shapes}
         for name, point in points:
-            facts["roots_asked_again"] = facts.get("roots_asked_again", 0) + _ask_again(work, connection, name, point)
+            asked = _ask_again(work, connection, name, point, held[name])
+            facts["roots_asked_again"] = facts.get("roots_asked_again", 0) + asked
         if points:
             holder = points[0][0]
             facts["unresolved"] = frozen_checks.count_null_roots(connection, holder, [p for _, p in points])
@@ -138,8 +140,8 @@ def _check_rows(work: Work, table: TablePlan, shapes: list[Shape]) -> dict[str, 
     return facts
 
 
-def _ask_again(work: Work, connection: Connection, table: str, point: BoundPoint) -> int:
-    supervoxels, roots = frozen_checks.sampled_pairs(connection, table, point, work.settings.verify_roots)
+def _ask_again(work: Work, connection: Connection, table: str, point: BoundPoint, rows: int) -> int:
+    supervoxels, roots = frozen_checks.sampled_pairs(connection, table, point, work.settings.verify_roots, rows)
     if not len(supervoxels):
         return 0
     found = work.graph().roots(supervoxels, work.plan.moment)
@@ -171,6 +173,8 @@ def publish(work: Work, _: Publish) -> Report:
     merged = not plan.version_plan.split
     version_publishing.write_metadata(work.cluster, build, plan.stack, plan.moment, merged, tables)
     version_publishing.grant_readers(work.cluster, build)
+    if plan.version_plan.rebuilds is not None:
+        version_rebuild.check(work.connection, plan.stack.name, work.version, tables)
     run = (work.run_id, work.token)
     name = version_publishing.publish(work.cluster, work.connection, plan, run, work.version, build)
     return Report(sum(table.rows for table in tables), {"database": name})

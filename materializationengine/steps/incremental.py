@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
 
@@ -11,11 +10,13 @@ import numpy as np
 
 from ..domain.errors import VerificationFailed
 from ..domain.names import build_database
-from ..domain.plan import TablePlan, UnitSpec, to_json
+from ..domain.plan import AnnotationSource, TablePlan, UnitSpec, to_json
 from ..domain.ports import Ids
 from ..domain.schemas import BoundPoint
+from ..kernel.trace import Threads
 from ..storage import cell_segments, frozen_build, incremental_copy
 from ..storage.incremental_base import Base
+from ..storage.rest_rows import RowsOf
 from ..storage.tables import Shape
 from . import freeze
 from .freeze import next_units
@@ -57,7 +58,7 @@ def copy(work: Work, _: Copy) -> Report:
     expired = _expired(work)
     with (
         frozen_build.Snapshot(work.cluster, live, moment) as snapshot,
-        ThreadPoolExecutor(_threads(work, BASE_TABLES, NEW_TABLES)) as pool,
+        Threads(_threads(work, BASE_TABLES, NEW_TABLES)) as pool,
     ):
         make = partial(_make, work, snapshot, snapshot.marks(), expired)
         made = list(pool.map(make, work.plan.version_plan.tables))
@@ -93,7 +94,8 @@ def _make(
         request = frozen_build.TableCopy(shape, table, segmentation, roots_of)
         merged = _merge(work, snapshot, request, span)
         if merged is None:
-            digest = frozen_build.copy_table(work.cluster, snapshot, _build(work), request)
+            whole = replace(request, rows_of=_rows_of(work, table))
+            digest = frozen_build.copy_table(work.cluster, snapshot, _build(work), whole)
             in_full.append(shape)
         else:
             digest = merged.digest
@@ -102,6 +104,13 @@ def _make(
         digests.append((shape.table, digest.rows, digest.text))
     verify = freeze.Verify(table.name, tuple(digests))
     return Made(verify, np.unique(np.concatenate(roots)), tuple(in_full), tuple(facts.tolist()))
+
+
+def _rows_of(work: Work, table: TablePlan) -> RowsOf | None:
+    """Phase 3 reads annotations from the live table, or from the annotation service where the run says so."""
+    if work.plan.base.source is AnnotationSource.STORAGE:
+        return None
+    return partial(work.annotations().rows, work.plan.stack.aligned_volume, table.name)
 
 
 def _merge(
@@ -124,7 +133,7 @@ def _merge(
 def _roots_at(work: Work, supervoxels: Ids) -> tuple[Ids, Ids]:
     """Roots at the version's moment, asked of the graph by several threads."""
     parts = np.array_split(supervoxels, _threads(work, EXPIRED_ROOTS))
-    with ThreadPoolExecutor(len(parts)) as pool:
+    with Threads(len(parts)) as pool:
         found = list(pool.map(partial(freeze.roots_at, work), parts))
     return np.concatenate([one for one, _ in found]), np.concatenate([one for _, one in found])
 
@@ -137,7 +146,7 @@ def _keep_segments(work: Work, made: list[Made], expired: Ids) -> UnitSpec:
     if not inherited:
         whole = [shape for table in made for shape in _shapes(work, table)]
     cell_segments.add(work.cluster, build, np.unique(np.concatenate([table.roots for table in made] or [expired[:0]])))
-    with ThreadPoolExecutor(_threads(work, NEW_SEGMENTS)) as pool:
+    with Threads(_threads(work, NEW_SEGMENTS)) as pool:
         list(pool.map(lambda s: cell_segments.add_all(work.cluster, build, s.table, s.points), whole))
     tables = tuple(shape.table for table in made for shape in _shapes(work, table) if shape.points)
     return UnitSpec("incremental.settle", to_json(Settle(tables)), "cellsegment")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 import numpy as np
@@ -29,12 +29,23 @@ class Scan:
 
 @dataclass(frozen=True, slots=True)
 class LookUp:
-    """Look up the rows of one table that lack an id and lie in [first_id, last_id]."""
+    """Look up the rows of one table that lack an id and lie in [first_id, last_id].
+
+    `bare` tables are indexed when all their rows are there: a unit of the next step does that.
+    """
 
     table: str
     first_id: int
     last_id: int
     roots: bool = True
+    bare: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Index:
+    """Build the indexes that a segmentation table was filled without, and check its foreign key."""
+
+    table: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +69,8 @@ def prepare(work: Work, args: Prepare) -> Report:
     table = work.plan.table(args.table)
     annotation_tables.create_segmentation_table(work.connection, work.plan.stack, table)
     vouch_from_the_start(work, table)
+    if annotation_tables.is_bare(work.connection, table):
+        annotation_tables.index_segmentation_table(work.connection, table)
     return Report(0, {"table": table.name})
 
 
@@ -67,13 +80,29 @@ def scan(work: Work, args: Scan) -> Report:
     annotation_tables.create_segmentation_table(work.connection, work.plan.stack, table)
     vouch_from_the_start(work, table)
     ranges = segmentation_rows.missing_ranges(work.connection, table, work.settings.ingest_batch, args.roots)
-    units = tuple(
-        UnitSpec(
-            "ingest.look_up", to_json(LookUp(table.name, first, last, args.roots)), f"{table.name} {first}..{last}"
-        )
-        for first, last, _ in ranges
-    )
-    return Report(sum(size for *_, size in ranges), {"table": table.name}, units)
+    bare = annotation_tables.is_bare(work.connection, table)
+    # Rows of several units come faster into a table without indexes, which are built once they are there.
+    if bare and len(ranges) < 2:
+        annotation_tables.index_segmentation_table(work.connection, table)
+        bare = False
+    looks = [LookUp(table.name, first, last, args.roots) for first, last, _ in ranges]
+    if bare:
+        looks[-1] = replace(looks[-1], bare=True)
+    return Report(sum(size for *_, size in ranges), {"table": table.name}, tuple(map(_look_up_unit, looks)))
+
+
+def _look_up_unit(args: LookUp) -> UnitSpec:
+    return UnitSpec("ingest.look_up", to_json(args), f"{args.table} {args.first_id}..{args.last_id}")
+
+
+def index(work: Work, args: Index) -> Report:
+    """Index a table that was filled bare; readers and writers of both tables go on."""
+    table = work.plan.table(args.table)
+    with work.cluster.connect(work.plan.stack.aligned_volume, "foreign key") as brief:
+        annotation_tables.refer_to_annotations(brief, table)
+        brief.commit()
+    annotation_tables.index_segmentation_table(work.connection, table)
+    return Report(0, {"table": table.name})
 
 
 def vouch_from_the_start(work: Work, table: TablePlan) -> None:
@@ -91,7 +120,9 @@ def look_up(work: Work, args: LookUp) -> Report:
     owed = _bind_rows(work, table, rows, args.roots)
     window = (args.first_id, args.last_id)
     segmentation_rows.note_unresolved(work.connection, table, window, owed, work.plan.moment)
-    return Report(rows.num_rows, {"table": table.name, "unresolved": owed.num_rows})
+    facts = {"table": table.name, "unresolved": owed.num_rows}
+    following = (UnitSpec("ingest.index", to_json(Index(table.name)), table.name),) if args.bare else ()
+    return Report(rows.num_rows, facts, following)
 
 
 def look_up_given(work: Work, args: LookUpGiven) -> Report:

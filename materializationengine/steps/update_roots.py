@@ -9,9 +9,9 @@ import numpy as np
 
 from ..domain.errors import GatewayRefused
 from ..domain.plan import TablePlan, UnitSpec, to_json
-from ..domain.ports import Ids
+from ..domain.ports import Ids, RootLookup
 from ..storage import annotation_tables
-from ..storage.root_updates import RootStage
+from ..storage.root_updates import Outdated, RootStage
 from .work import Report, Work
 
 
@@ -50,11 +50,10 @@ def scan(work: Work, args: Scan) -> Report:
         # The graph lists edits by when they were written, which may be later than when they count from.
         until = work.plan.moment + timedelta(seconds=work.settings.as_of_margin)
         roots = work.graph().expired_roots(since, until)
-        stage.add_expired(work.run_id, roots)
+        stage.add_expired(roots)
         expired = len(roots)
         _date(work, stage, roots)
-    for table, mark in behind:
-        stage.stage(table, args.everything or mark is None)
+    stage.stage([Outdated(table, args.everything or mark is None, mark is not None) for table, mark in behind])
     ranges = stage.ranges(work.settings.lookup_batch)
     units = tuple(
         UnitSpec("update_roots.look_up", to_json(LookUp(first, last)), f"{size} supervoxels")
@@ -75,18 +74,20 @@ def _marks(work: Work) -> list[tuple[TablePlan, datetime | None]]:
 
 
 def look_up(work: Work, args: LookUp) -> Report:
-    """Ask one range of staged supervoxels, once each, and stage the answers."""
+    """Ask one range of staged supervoxels, once each; stage the answers, and remember the roots that are replaced."""
     stage = RootStage(work.connection, work.run_id)
-    supervoxels = stage.range(args.first, args.last)
+    supervoxels, pairs = stage.range(args.first, args.last)
     if len(supervoxels):
-        _ask(work, stage, supervoxels)
+        found = _ask(work, stage, supervoxels)
+        stage.hold(pairs, supervoxels, found, work.plan.stack.pcg_table)
     return Report(len(supervoxels))
 
 
-def _ask(work: Work, stage: RootStage, supervoxels: Ids) -> None:
+def _ask(work: Work, stage: RootStage, supervoxels: Ids) -> RootLookup:
     found = work.graph().roots(supervoxels, work.plan.moment)
     stage.fill(supervoxels, found)
     _date(work, stage, np.unique(found.roots[found.resolved & (found.roots != 0)]))
+    return found
 
 
 def _date(work: Work, stage: RootStage, roots: Ids) -> None:
@@ -115,8 +116,8 @@ def apply(work: Work, args: Apply) -> Report:
     if state is None or (state.last_updated is not None and state.last_updated >= work.plan.moment):
         return Report(0, {"table": table.name, "left_alone": True})
     stage = RootStage(work.connection, work.run_id)
-    late = stage.late(table, args.everything or state.last_updated is None)
-    if len(late):
+    everything = args.everything or state.last_updated is None
+    while len(late := stage.match(table, everything)):
         _ask(work, stage, late)
     changed = stage.apply(table, work.plan.stack.pcg_table, state.last_updated, work.plan.moment)
     annotation_tables.move_last_updated(work.connection, name, work.plan.moment)

@@ -71,8 +71,11 @@ def _living() -> Select[AnnotationTable]:
     )
 
 
-def create(connection: Connection, table: NewTable) -> None:
-    """Make a table with its metadata, in the caller's transaction. Raises TableExists, BadRequest, UnknownTable."""
+def create(connection: Connection, table: NewTable) -> str:
+    """Make a table with its metadata, in the caller's transaction, and return its name.
+
+    Raises TableExists, BadRequest, UnknownTable.
+    """
     if connection.value(sql("annotations", "table_exists"), qualified(table.name), table.name):
         raise TableExists(
             f"a table {table.name!r} exists, or existed and is part of older versions; choose another name",
@@ -87,6 +90,7 @@ def create(connection: Connection, table: NewTable) -> None:
         *(table.reference_table, table.flat_segmentation_source, *table.resolution),
         *(table.write_permission.value, table.read_permission.value),
     )
+    return table.name
 
 
 def _check_reference(connection: Connection, table: NewTable) -> None:

@@ -13,7 +13,7 @@ from ..domain.schemas import Role, Schema, schema
 from ..kernel import moments
 from ..kernel.columns import Connection
 from . import tables
-from .sql import sql
+from .sql import quote, sql
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,22 +70,46 @@ def segmentation_state(connection: Connection, table: str, lock: str = "") -> Se
 
 
 def create_segmentation_table(connection: Connection, datastack: Datastack, table: TablePlan) -> None:
-    """Make the segmentation table and its metadata row, in the caller's transaction. Safe to run twice."""
+    """Make the segmentation table and its metadata row, in the caller's transaction. Safe to run twice.
+
+    It has its primary key only; `index_segmentation_table` completes it, before or after the first rows.
+    """
     if table.segmentation is None or segmentation_state(connection, table.segmentation) is not None:
         return
     kind = schema(table.schema)
-    columns = kind.segmentation_columns()
-    connection.execute(tables.create_table(table.segmentation, columns))
+    connection.execute(tables.create_table(table.segmentation, kind.segmentation_columns()))
     connection.execute(tables.add_primary_key(table.segmentation))
-    for index in tables.table_indexes(columns, table.segmentation):
-        connection.execute(tables.create_index(index, table.segmentation))
-    added, validated = tables.foreign_key(table.segmentation, "id", table.name)
-    connection.execute(added)
-    connection.execute(validated)
     connection.execute(
         sql("live", "insert_segmentation_metadata"),
         *(table.schema, table.segmentation, datastack.segmentation_source, datastack.pcg_table, table.name),
     )
+
+
+def is_bare(connection: Connection, table: TablePlan) -> bool:
+    """Whether a segmentation table has its primary key and no index beside it."""
+    name = tables.qualified(table.segmentation or "")
+    return int(connection.value(sql("live", "count_indexes"), name)) <= 1
+
+
+def refer_to_annotations(connection: Connection, table: TablePlan) -> None:
+    """Add the foreign key to the annotation table, NOT VALID, unless there is one; its lock lasts to the commit."""
+    name = table.segmentation or ""
+    if not connection.value(sql("live", "has_foreign_key"), tables.qualified(name)):
+        connection.execute(tables.foreign_key(name, "id", table.name)[0])
+
+
+def index_segmentation_table(connection: Connection, table: TablePlan) -> None:
+    """Build what a bare segmentation table lacks, and check its foreign key; nothing is done twice.
+
+    Other connections read on. The foreign key is added where it is missing, which keeps writers of the annotation
+    table out until the commit: of a table with rows see to it beforehand, in a transaction of its own.
+    """
+    refer_to_annotations(connection, table)
+    name = table.segmentation or ""
+    for index in tables.table_indexes(schema(table.schema).segmentation_columns(), name):
+        connection.execute(tables.create_index(index, name))
+    for (key,) in connection.rows(sql("live", "unchecked_foreign_keys"), tables.qualified(name)):
+        connection.execute(f"ALTER TABLE {tables.qualified(name)} VALIDATE CONSTRAINT {quote(key)}")
 
 
 def create_annotation_table(connection: Connection, name: str, kind: Schema, reference: str | None = None) -> None:

@@ -10,16 +10,22 @@ from datetime import datetime
 
 import psycopg2.extensions
 
-from ..domain.errors import WritersStillOpen
+from ..domain.errors import ConfigurationError, WritersStillOpen
 from ..domain.plan import TablePlan
 from ..domain.ports import Ids
-from ..domain.schemas import Column
+from ..domain.schemas import Column, schema
 from ..kernel import moments
 from ..kernel.columns import copy_between, read_bigints, write_bigints
+from ..kernel.trace import Threads
+from . import rest_rows
 from .engines import Cluster
 from .live_database import TEMPLATE
+from .rest_rows import RowsOf
 from .sql import literal, quote, sql
 from .tables import Shape, create_table, qualified, row_hash, select_shape, visible
+
+VERSION_OF = "matengine: version of "
+"""Begins the comment of a build, and of the version that it becomes; the live database's name follows."""
 
 RootsOf = Callable[[Ids], tuple[Ids, Ids]]
 """Given distinct supervoxels, those whose root is known at the version's moment, and that root."""
@@ -41,16 +47,22 @@ class TableCopy:
     annotation: TablePlan
     segmentation: str | None
     roots_of: RootsOf | None = None
+    rows_of: RowsOf | None = None
+    """Where annotation rows are read from the annotation service instead of from the live table."""
 
 
-def create_build(cluster: Cluster, build: str) -> None:
-    """CREATE DATABASE unless it is there: its name belongs to one run and token, and making it is atomic."""
+def create_build(cluster: Cluster, build: str, live: str) -> None:
+    """CREATE DATABASE unless it is there: its name belongs to one run and token, and making it is atomic.
+
+    Its comment names the live database, by which a build is known whose live database is gone.
+    """
     with closing(cluster.raw(purpose="create build")) as admin:
         admin.autocommit = True
         with admin.cursor() as cursor:
             cursor.execute("SELECT 1 FROM pg_database WHERE datname = %s", (build,))
             if cursor.fetchone() is None:
                 cursor.execute(f"CREATE DATABASE {quote(build)} TEMPLATE {quote(TEMPLATE)}")
+            cursor.execute(f"COMMENT ON DATABASE {quote(build)} IS {literal(VERSION_OF + live)}")
 
 
 def drop_build(cluster: Cluster, build: str) -> None:
@@ -110,16 +122,30 @@ class Snapshot:
 def wait_for_writers(cluster: Cluster, live: str, as_of: datetime, patience: float, pause: float = 0.05) -> None:
     """Wait until no transaction that began at or before the moment can still commit a row stamped before it.
 
-    Raises WritersStillOpen, naming the sessions, after `patience` seconds.
+    Raises WritersStillOpen, naming the sessions, after `patience` seconds; ConfigurationError where they are hidden.
     """
     deadline = time.monotonic() + patience
     with closing(cluster.raw(live, "wait for writers")) as connection:
         connection.autocommit = True
+        _refuse_blindness(connection)
         while writers := _open_writers(connection, as_of):
             if time.monotonic() > deadline:
                 named = ", ".join(f"{name or 'unnamed'} (pid {pid}, since {since})" for name, pid, since in writers)
                 raise WritersStillOpen(f"{WritersStillOpen.__doc__} Open after {patience:g} s: {named}")
             time.sleep(pause)
+
+
+def _refuse_blindness(connection: psycopg2.extensions.connection) -> None:
+    """Raises ConfigurationError where other roles' sessions are hidden: a writer among them would go unseen."""
+    with connection.cursor() as cursor:
+        cursor.execute(sql("roles", "hidden_sessions"))
+        ((hidden,),) = cursor.fetchall()
+    if hidden:
+        user = connection.info.user
+        raise ConfigurationError(
+            f"role {user} cannot see when {hidden} sessions of other roles began, so no moment is surely over; "
+            f"GRANT pg_read_all_stats TO {user}, as `matengine db roles` does"
+        )
 
 
 def _open_writers(connection: psycopg2.extensions.connection, as_of: datetime) -> list[tuple[str, int, datetime]]:
@@ -145,20 +171,44 @@ def drop_table(cluster: Cluster, build: str, table: str) -> None:
 
 def copy_table(cluster: Cluster, snapshot: Snapshot, build: str, copy: TableCopy) -> Digest:
     """Stream one table into the build, sorted, and return the digest of what the snapshot held."""
-    shape, plan = copy.shape, copy.annotation
-    with closing(snapshot.reader()) as source, closing(cluster.raw(build, f"copy {shape.table}")) as target:
+    with closing(snapshot.reader()) as source, Threads(1) as beside:
         roots = None if copy.roots_of is None else _load_roots(source, snapshot, copy, copy.roots_of)
-        select = select_shape(shape, plan.name, copy.segmentation, snapshot.moment, roots)
-        names = ", ".join(quote(name) for name in shape.names)
-        with target, target.cursor() as cursor:
-            cursor.execute(create_table(shape.table, shape.columns))
-            copy_between(
-                source,
-                f"COPY ({select}) TO STDOUT (FORMAT binary)",
-                target,
-                f"COPY {qualified(shape.table)} ({names}) FROM STDIN (FORMAT binary, FREEZE)",
-            )
-        return digest(source, named_select(select, shape.columns), shape.columns)
+        home = "public" if copy.rows_of is None else _stage_rows(source, snapshot, copy.annotation, copy.rows_of)
+        select = select_shape(copy.shape, copy.annotation.name, copy.segmentation, snapshot.moment, roots, home)
+        if roots is not None or copy.rows_of is not None:
+            # Only this session has the roots and rows that were asked.
+            _stream(cluster, source, build, copy.shape, select)
+            return _held(source, select, copy.shape)
+        # While the copy sorts there is a processor free.
+        held = beside.submit(_held_by, snapshot, select, copy.shape)
+        _stream(cluster, source, build, copy.shape, select)
+        return held.result()
+
+
+def _stream(cluster: Cluster, source: psycopg2.extensions.connection, build: str, shape: Shape, select: str) -> None:
+    names = ", ".join(quote(name) for name in shape.names)
+    with closing(cluster.raw(build, f"copy {shape.table}")) as target, target, target.cursor() as cursor:
+        cursor.execute(create_table(shape.table, shape.columns))
+        copy_between(
+            source,
+            f"COPY ({select}) TO STDOUT (FORMAT binary)",
+            target,
+            f"COPY {qualified(shape.table)} ({names}) FROM STDIN (FORMAT binary, FREEZE)",
+        )
+
+
+def _held_by(snapshot: Snapshot, select: str, shape: Shape) -> Digest:
+    with closing(snapshot.reader()) as connection:
+        return _held(connection, select, shape)
+
+
+def _held(connection: psycopg2.extensions.connection, select: str, shape: Shape) -> Digest:
+    return digest(connection, named_select(select, shape.columns), shape.columns)
+
+
+def _stage_rows(source: psycopg2.extensions.connection, snapshot: Snapshot, plan: TablePlan, rows_of: RowsOf) -> str:
+    rest_rows.stage(source, plan.name, schema(plan.schema), snapshot.moment, rows_of)
+    return rest_rows.TEMPORARY
 
 
 def named_select(select: str, columns: tuple[Column, ...]) -> str:

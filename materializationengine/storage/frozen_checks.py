@@ -12,12 +12,20 @@ from ..kernel.columns import Connection
 from .sql import quote, sql
 from .tables import qualified
 
+_SHARES = 1 << 20
+"""Parts into which a hash divides the supervoxels."""
 
-def sampled_pairs(connection: Connection, table: str, point: BoundPoint, limit: int) -> tuple[Ids, Ids]:
-    """At most `limit` distinct (supervoxel, root) pairs of one bound point, spread evenly."""
+
+def sampled_pairs(connection: Connection, table: str, point: BoundPoint, limit: int, rows: int) -> tuple[Ids, Ids]:
+    """Distinct (supervoxel, root) pairs of one bound point of a table of `rows` rows, spread evenly.
+
+    All of them where there are no more rows than `limit`, else those of that share of all supervoxels: `limit` where
+    each row has one of its own.
+    """
     columns = {"supervoxel": quote(point.supervoxel), "root": quote(point.root)}
-    rows = connection.table(sql("frozen", "sampled_pairs", table=qualified(table), **columns), limit)
-    supervoxels, roots = (rows.column(number).to_numpy().astype(np.int64, copy=False) for number in (0, 1))
+    share = _SHARES if rows <= limit else limit * _SHARES // rows
+    found = connection.table(sql("frozen", "sampled_pairs", table=qualified(table), **columns), share)
+    supervoxels, roots = (found.column(number).to_numpy().astype(np.int64, copy=False) for number in (0, 1))
     return supervoxels, roots
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 
 import psycopg2.extensions
 
 from ..domain.names import bounded, btree_index, spatial_index
 from ..domain.schemas import Column, Role, SqlType
+from ..kernel.trace import Threads
 from .engines import Cluster
 from .sql import literal, quote, sql
 from .tables import qualified
@@ -34,7 +34,7 @@ def build_indexes(
     if brin:
         statements.append(_brin(table, brin))
     statements += [_gist(table, column) for column in gist]
-    with ThreadPoolExecutor(threads) as pool:
+    with Threads(threads) as pool:
         list(pool.map(lambda statement: _run(cluster, build, statement), statements))
     _run(cluster, build, _primary_key(table))
     _run(cluster, build, f"ANALYZE {qualified(table)}")

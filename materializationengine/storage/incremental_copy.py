@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -15,10 +14,11 @@ from ..domain.ports import Ids
 from ..domain.schemas import BoundPoint, Column, Role, SqlType
 from ..kernel import moments
 from ..kernel.columns import Connection, read_bigints
+from ..kernel.trace import Threads
 from . import frozen_build
 from .engines import Cluster
 from .frozen_build import Digest, RootsOf, Snapshot, TableCopy
-from .incremental_base import Base, fill
+from .incremental_base import Base
 from .incremental_merge import Changes, Merge, RootMap, arrow_schema
 from .sql import literal, quote, sql
 from .tables import Shape, create_table, qualified, select_shape
@@ -97,7 +97,7 @@ def _changes(cluster: Cluster, snapshot: Snapshot, base: Base, copy: TableCopy, 
     ask = base.expired_supervoxels(shape, span.expired) if shape.points else np.zeros(0, np.int64)
     if copy.roots_of is not None:
         ask = np.concatenate([ask, *(_supervoxels(fresh, point) for point in shape.points)])
-    roots, asked = _roots(snapshot, np.unique(ask), span)
+    roots, asked = _roots(cluster, snapshot, np.unique(ask), copy, span)
     if copy.roots_of is not None:
         for point in shape.points:
             fresh = _with_roots(fresh, point, roots)
@@ -138,9 +138,9 @@ def _shared(cluster: Cluster, snapshot: Snapshot) -> Connection:
     return connection
 
 
-def _roots(snapshot: Snapshot, supervoxels: Ids, span: Span) -> tuple[RootMap, int]:
-    """Roots at the version's moment, from the history where it knows them, else from the graph."""
-    known, roots = _from_history(snapshot, supervoxels, span.pcg_table)
+def _roots(cluster: Cluster, snapshot: Snapshot, supervoxels: Ids, copy: TableCopy, span: Span) -> tuple[RootMap, int]:
+    """Roots at the version's moment: of the live table if it stands there, else from history, else from the graph."""
+    known, roots = _remembered(cluster, snapshot, supervoxels, copy, span)
     rest = np.setdiff1d(supervoxels, known, assume_unique=True)
     if len(rest):
         found, theirs = span.roots_of(rest)
@@ -149,17 +149,22 @@ def _roots(snapshot: Snapshot, supervoxels: Ids, span: Span) -> tuple[RootMap, i
     return RootMap(known[order], roots[order]), len(rest)
 
 
-def _from_history(snapshot: Snapshot, supervoxels: Ids, pcg_table: str) -> tuple[Ids, Ids]:
-    empty = np.zeros(0, np.int64)
+def _remembered(cluster: Cluster, snapshot: Snapshot, supervoxels: Ids, copy: TableCopy, span: Span) -> tuple[Ids, Ids]:
     if not len(supervoxels):
-        return empty, empty
-    with closing(snapshot.reader()) as connection:
-        fill(connection, "asked", "supervoxel", supervoxels)
-        statement = sql("incremental", "history_roots", moment=snapshot.moment, pcg_table=literal(pcg_table))
-        with connection.cursor() as cursor:
-            cursor.execute(statement)
-            pairs = np.array(cursor.fetchall(), dtype=np.int64).reshape(-1, 2)
-    return pairs[:, 0], pairs[:, 1]
+        return np.zeros(0, np.int64), np.zeros(0, np.int64)
+    parts = []
+    if copy.roots_of is None and copy.segmentation is not None:
+        names = {"segmentation": qualified(copy.segmentation)}
+        columns = ({"supervoxel": quote(p.supervoxel), "root": quote(p.root)} for p in copy.shape.points)
+        parts = [sql("incremental", "live_roots", **names, **column) for column in columns]
+    parts.append(sql("incremental", "history_roots", moment=snapshot.moment, pcg_table=literal(span.pcg_table)))
+    with _shared(cluster, snapshot) as connection:
+        connection.execute("CREATE TEMPORARY TABLE asked (supervoxel bigint) ON COMMIT DROP")
+        connection.append("asked", pa.table({"supervoxel": pa.array(supervoxels, pa.int64())}), temporary=True)
+        connection.execute("ANALYZE pg_temp.asked")
+        pairs = connection.table(" UNION ".join(parts))
+    known, places = np.unique(pairs.column(0).to_numpy(), return_index=True)
+    return known, pairs.column(1).to_numpy()[places]
 
 
 def _supervoxels(rows: pa.Table, point: BoundPoint) -> Ids:
@@ -180,7 +185,7 @@ def _checked(cluster: Cluster, snapshot: Snapshot, build: str, copy: TableCopy) 
     shape = copy.shape
     columns = tuple(c for c in shape.columns if copy.roots_of is None or c.role is not Role.ROOT)
     select = select_shape(shape, copy.annotation.name, copy.segmentation, snapshot.moment, None)
-    with closing(snapshot.reader()) as source, ThreadPoolExecutor(1) as beside:
+    with closing(snapshot.reader()) as source, Threads(1) as beside:
         making = beside.submit(frozen_build.table_digest, cluster, build, shape.table, shape.columns)
         wanted = frozen_build.digest(source, frozen_build.named_select(select, shape.columns), columns)
         made = making.result()

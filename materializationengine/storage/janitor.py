@@ -6,7 +6,7 @@ import re
 
 from ..kernel.columns import Connection
 from .engines import Cluster
-from .frozen_build import drop_build
+from .frozen_build import VERSION_OF, drop_build
 from .sql import sql
 from .tables import qualified
 
@@ -21,21 +21,23 @@ def has_work(connection: Connection) -> bool:
     return bool(found)
 
 
-def clean(cluster: Cluster, database: str) -> list[str]:
+def clean(cluster: Cluster, database: str, keep_failed: float = 0.0) -> list[str]:
     """Drop staging tables and builds of this live database's runs that are over; returns their names.
 
-    A build of a run that this database does not know belongs to another live database and is left alone.
+    A build of a run that this database does not know belongs to another live database and is left alone, unless that
+    one is gone. Those of a run that failed less than `keep_failed` seconds ago stay, so that a resume finds them.
     """
     with cluster.connect(database, "janitor") as connection:
         stages = [name for (name,) in connection.rows(sql("catalog", "stage_tables"))]
         builds = [name for (name,) in connection.rows(sql("catalog", "build_databases"))]
         runs = {_run(_STAGE, name) for name in stages} | {_run(_BUILD, name) for name in builds}
-        over = {run for (run,) in connection.rows(sql("ledger", "over_runs"), sorted(runs) or [""])}
+        orphans = [name for (name,) in connection.rows(sql("catalog", "orphaned_builds"), VERSION_OF)]
+        over = {run for (run,) in connection.rows(sql("ledger", "over_runs"), sorted(runs) or [""], keep_failed)}
         dropped = [name for name in stages if _run(_STAGE, name) in over]
         for name in dropped:
             connection.execute(f"DROP TABLE IF EXISTS {qualified(name, 'matengine')}")
         connection.commit()
-    for build in (name for name in builds if _run(_BUILD, name) in over):
+    for build in (name for name in builds if _run(_BUILD, name) in over or name in orphans):
         drop_build(cluster, build)
         dropped.append(build)
     return dropped

@@ -13,8 +13,8 @@ import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from ..domain.errors import RunInProgress, StaleUnit
-from ..domain.plan import Plan, RunStatus, UnitSpec, from_json, to_json
+from ..domain.errors import NewerWork, RunInProgress, StaleUnit
+from ..domain.plan import Plan, RunStatus, UnitSpec, from_json, to_ledger
 from ..kernel import moments
 from ..kernel.columns import Connection, DriverError, sqlstate
 from .sql import sql
@@ -27,6 +27,9 @@ UNIQUE_VIOLATION = "23505"
 
 WINDOW = 16
 """Units of one run that are sent or at work at a time, where nothing else is said."""
+
+SHORT = 4
+"""A step with so few units open overtakes what longer ones have sent: a person may wait for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,15 +44,24 @@ class ClaimedUnit:
     attempt: int
     plan: Plan
     version: int | None
+    request_id: str = ""
+    """The request that asked for the run."""
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """What the broker carries: a unit of a live database, and the action that decides its queue."""
+    """What the broker carries: a unit of a live database, and the action that decides its queue.
+
+    The ids of its run and request travel in headers, for logs; the ledger says them again to whoever claims the unit.
+    """
 
     database: str
     unit: int
     action: str
+    run_id: str = ""
+    request_id: str = ""
+    urgent: bool = False
+    """Whether it overtakes messages on its queue that are not: see `units_to_send`."""
 
 
 def new_run_id() -> str:
@@ -64,7 +76,7 @@ def open_run(connection: Connection, run_id: str, plan: Plan, *, requested_by: s
     """
     as_of = None if plan.as_of is None else moments.naive(plan.as_of)
     stack = None if plan.datastack is None else plan.datastack.name
-    plan_json = json.dumps(to_json(plan))
+    plan_json = json.dumps(to_ledger(plan))
     try:
         connection.execute(
             sql("ledger", "insert_run"),
@@ -76,8 +88,8 @@ def open_run(connection: Connection, run_id: str, plan: Plan, *, requested_by: s
         connection.rollback()
         raise _in_progress(connection, plan, subject) from error
     for position, step in enumerate(plan.steps):
-        _insert_units(connection, run_id, position, step.units)
-    _advance(connection, run_id, -1, len(plan.steps))
+        insert_units(connection, run_id, position, step.units)
+    open_next(connection, run_id, -1, len(plan.steps))
 
 
 def set_version(connection: Connection, run_id: str, version: int) -> None:
@@ -98,13 +110,14 @@ def _in_progress(connection: Connection, plan: Plan, subject: str | None) -> Run
     )
 
 
-def _insert_units(connection: Connection, run_id: str, position: int, units: Iterable[UnitSpec]) -> None:
+def insert_units(connection: Connection, run_id: str, position: int, units: Iterable[UnitSpec]) -> None:
+    """Write units of a step as WAITING; the caller commits."""
     rows = [{"action": unit.action, "args": unit.args, "label": unit.label} for unit in units]
     if rows:
         connection.execute(sql("ledger", "insert_units"), run_id, position, "WAITING", json.dumps(rows))
 
 
-def _advance(connection: Connection, run_id: str, position: int, steps: int) -> bool:
+def open_next(connection: Connection, run_id: str, position: int, steps: int) -> bool:
     """Open the next step that has units, or end the run; the run's row is locked by the caller's transaction."""
     for following in range(position + 1, steps):
         if connection.value(sql("ledger", "waiting_of_step"), run_id, following):
@@ -116,7 +129,10 @@ def _advance(connection: Connection, run_id: str, position: int, steps: int) -> 
 
 
 def claim(connection: Connection, unit: int, *, owner: str, lease: float) -> ClaimedUnit | None:
-    """Take a unit, and commit that; None where another worker has it or nothing is left to do."""
+    """Take a unit, and commit that; None where another worker has it or nothing is left to do.
+
+    Raises NewerWork, the unit given back, for a run that a newer release planned.
+    """
     if not connection.value("SELECT pg_try_advisory_lock($1::bigint)", _LOCK_SPACE + unit):
         connection.rollback()
         return None
@@ -124,9 +140,21 @@ def claim(connection: Connection, unit: int, *, owner: str, lease: float) -> Cla
     connection.commit()
     if row is None:
         return None
-    unit_id, run_id, position, action, args, attempt, label, plan, token, version = row
+    unit_id, run_id, position, action, args, attempt, label, plan, token, version, request = row
     spec = UnitSpec(action, json.loads(args), label)
-    return ClaimedUnit(unit_id, run_id, token, position, spec, attempt, from_json(json.loads(plan), Plan), version)
+    try:
+        known = from_json(json.loads(plan), Plan)
+    except NewerWork:
+        leave(connection, unit_id, attempt)
+        raise
+    return ClaimedUnit(unit_id, run_id, token, position, spec, attempt, known, version, request)
+
+
+def leave(connection: Connection, unit: int, attempt: int) -> None:
+    """Give a unit back that this release does not understand, as if it had never been claimed; commits."""
+    connection.rollback()
+    connection.execute(sql("ledger", "leave_unit"), unit, attempt)
+    connection.commit()
 
 
 def fence(connection: Connection, unit: ClaimedUnit) -> None:
@@ -148,9 +176,9 @@ def finish(
     if run is None:
         raise StaleUnit
     _, steps = run
-    _insert_units(connection, unit.run_id, unit.position + 1, spawned)
+    insert_units(connection, unit.run_id, unit.position + 1, spawned)
     if not connection.value(sql("ledger", "unfinished_of_step"), unit.run_id, unit.position):
-        _advance(connection, unit.run_id, unit.position, steps)
+        open_next(connection, unit.run_id, unit.position, steps)
 
 
 def retry(connection: Connection, unit: ClaimedUnit, error: str, *, delay: float) -> None:
@@ -181,13 +209,6 @@ def end_holders(connection: Connection, units: Iterable[int]) -> None:
     connection.commit()
 
 
-def reopen_units(connection: Connection, run_id: str, position: int, plan: Plan) -> None:
-    """Write the planned units from a step onwards anew and open that step; the caller commits."""
-    for following, step in enumerate(plan.steps[position:], position):
-        _insert_units(connection, run_id, following, step.units)
-    _advance(connection, run_id, position - 1, len(plan.steps))
-
-
 def failures(connection: Connection, unit: ClaimedUnit) -> int:
     """How often the unit has failed before."""
     return int(connection.value("SELECT failures FROM matengine.unit WHERE id = $1::bigint", unit.id))
@@ -197,22 +218,23 @@ def sweep(connection: Connection, database: str, *, resend: float, window: int =
     """Find lost work and say which units to send again; commits.
 
     Lost is a RUNNING unit whose advisory lock nobody holds, one past its lease (whose holder is ended first),
-    and a READY unit whose message was sent long ago.
+    and a READY unit whose message was sent long ago (see `due`).
     """
     for (unit,) in connection.rows(sql("ledger", "overdue_owners")):
         connection.rows(sql("ledger", "end_holder"), _LOCK_SPACE + unit)
-    held = [unit for (unit,) in connection.rows(sql("ledger", "held_units"), _LOCK_SPACE)]
-    # An empty list has no type on the wire; no unit has the id 0.
-    connection.rows(sql("ledger", "free_lost_units"), held or [0])
+    connection.rows(sql("ledger", "free_lost_units"), _LOCK_SPACE)
     connection.execute(sql("ledger", "cancel_left"))
+    connection.execute(sql("ledger", "forget_leases"))
     return due(connection, database, resend=resend, window=window)
 
 
 def due(connection: Connection, database: str, *, resend: float, window: int = WINDOW) -> list[Message]:
-    """READY units whose message was not sent, or was sent long ago; commits.
+    """READY units whose message was not sent, or was sent `resend` seconds ago or longer; commits.
+
+    A `resend` of 0 sends again whatever is READY, as a worker does that starts: nobody may have been there to hear.
 
     Of one run at most `window` units are sent or at work at a time; units of a paused datastack wait.
     """
-    found = connection.rows(sql("ledger", "units_to_send"), resend, window)
+    found = connection.rows(sql("ledger", "units_to_send"), resend, window, SHORT)
     connection.commit()
-    return [Message(database, unit, action) for unit, action in found]
+    return [Message(database, *row) for row in found]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from functools import cache
 from importlib.resources import files
 
 import psycopg2
@@ -9,10 +11,10 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import text
-from sqlalchemy.exc import OperationalError
+from sqlalchemy import Connection, text
+from sqlalchemy.exc import IntegrityError, OperationalError
 
-from ..domain.errors import ConfigurationError, StorageUnavailable
+from ..domain.errors import ConfigurationError, NewerDatabase, StorageUnavailable
 from .engines import Cluster
 from .sql import literal, quote, sql
 
@@ -38,13 +40,16 @@ def live_databases(cluster: Cluster) -> tuple[str, ...]:
 def ensure(cluster: Cluster, database: str) -> None:
     """Make the live database if it is missing, then migrate it. Safe to run twice, and side by side.
 
-    Raises StorageUnavailable, and ConfigurationError for a database newer than this code.
+    Raises StorageUnavailable, NewerDatabase, and ConfigurationError for rows that forbid it.
     """
     try:
         create(cluster, database)
         migrate(cluster, database)
     except (OperationalError, psycopg2.OperationalError) as error:
         raise StorageUnavailable(f"database {database} cannot be brought up to date: {error}") from error
+    except IntegrityError as error:
+        told = " ".join(str(error.orig).split())
+        raise ConfigurationError(f"database {database} holds rows that the layout does not allow: {told}") from error
 
 
 def create(cluster: Cluster, database: str) -> None:
@@ -55,6 +60,17 @@ def create(cluster: Cluster, database: str) -> None:
         with admin.cursor() as cursor:
             _under_lock(cursor, TEMPLATE, lambda: _create_template(cluster, cursor))
             _under_lock(cursor, database, lambda: _create_from_template(cursor, database))
+    finally:
+        admin.close()
+
+
+def make_template(cluster: Cluster) -> None:
+    """The empty database with PostGIS from which others are copied, unless it is there; wants an administrator."""
+    admin = cluster.raw(purpose="create template")
+    admin.autocommit = True
+    try:
+        with admin.cursor() as cursor:
+            _under_lock(cursor, TEMPLATE, lambda: _create_template(cluster, cursor))
     finally:
         admin.close()
 
@@ -70,6 +86,8 @@ def _under_lock(cursor: psycopg2.extensions.cursor, name: str, deed: object) -> 
 
 
 def _create_template(cluster: Cluster, cursor: psycopg2.extensions.cursor) -> None:
+    # Whoever died between the two names left a database that nobody else wants: we hold the lock.
+    cursor.execute(f"DROP DATABASE IF EXISTS {quote(TEMPLATE + '_new')} WITH (FORCE)")
     cursor.execute(f"CREATE DATABASE {quote(TEMPLATE + '_new')} TEMPLATE template0")
     inside = cluster.raw(TEMPLATE + "_new")
     try:
@@ -85,13 +103,14 @@ def _create_from_template(cursor: psycopg2.extensions.cursor, database: str) -> 
     cursor.execute(f"CREATE DATABASE {quote(database)} TEMPLATE {quote(TEMPLATE)}")
 
 
-def migrate(cluster: Cluster, database: str) -> None:
-    """Bring the layout up to date. Raises ConfigurationError for a database newer than this code."""
+def migrate(cluster: Cluster, database: str, *, marked: bool = True) -> None:
+    """Bring the layout up to date, and mark the database as a live one. Raises NewerDatabase."""
     with cluster.engine(database).connect() as connection:
         connection.execute(text("SELECT pg_advisory_lock(hashtext('matengine migrate'))"))
         try:
-            _upgrade(connection)
-            connection.execute(text(f"COMMENT ON DATABASE {quote(database)} IS {literal(MARK)}"))
+            _upgrade(connection, database)
+            if marked:
+                connection.execute(text(_mark(database)))
             connection.commit()
         finally:
             connection.rollback()
@@ -99,18 +118,79 @@ def migrate(cluster: Cluster, database: str) -> None:
             connection.commit()
 
 
-def _upgrade(connection: object) -> None:
+def mark(cluster: Cluster, database: str) -> None:
+    """Let everybody know a database as a live one."""
+    with cluster.engine().begin() as connection:
+        connection.execute(text(_mark(database)))
+
+
+def _mark(database: str) -> str:
+    return f"COMMENT ON DATABASE {quote(database)} IS {literal(MARK)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Where a live database stands; `current` is None where the engine never was in it."""
+
+    database: str
+    current: str | None
+    newest: str
+
+    @property
+    def newer(self) -> bool:
+        """Whether a newer release made it."""
+        return self.current is not None and self.current not in known_layouts()
+
+    @property
+    def state(self) -> str:
+        """What to do about it, in a word or two."""
+        if self.newer:
+            return "newer than this release"
+        return "up to date" if self.current == self.newest else "to be upgraded"
+
+
+def layout(cluster: Cluster, database: str) -> Layout:
+    """The layout of a database, which is only read. Raises StorageUnavailable."""
+    try:
+        with cluster.engine(database).connect() as connection:
+            return Layout(database, _current(connection), known_layouts()[0])
+    except OperationalError as error:
+        raise StorageUnavailable(f"database {database} does not answer") from error
+
+
+def refuse_newer(cluster: Cluster, database: str) -> None:
+    """Raises NewerDatabase where a newer release made the database, StorageUnavailable."""
+    _refuse(layout(cluster, database).current, database)
+
+
+@cache
+def known_layouts() -> tuple[str, ...]:
+    """Every layout that this code knows, the newest first."""
+    return tuple(script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions())
+
+
+def _config() -> Config:
     config = Config()
     config.set_main_option("script_location", str(files(__package__).joinpath("migrations")))
-    config.attributes["connection"] = connection
-    connection.execute(text("CREATE SCHEMA IF NOT EXISTS matengine"))  # type: ignore[attr-defined]
-    current = MigrationContext.configure(
-        connection,  # type: ignore[arg-type]
-        opts={"version_table_schema": "matengine"},
-    ).get_current_revision()
-    known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
-    if current is not None and current not in known:
-        raise ConfigurationError(
-            f"the database is at layout {current}, newer than this code knows; install a newer release"
+    return config
+
+
+def _current(connection: Connection) -> str | None:
+    options = {"version_table_schema": "matengine"}
+    return MigrationContext.configure(connection, opts=options).get_current_revision()
+
+
+def _refuse(current: str | None, database: str) -> None:
+    if current is not None and current not in known_layouts():
+        raise NewerDatabase(
+            f"database {database} is at layout {current}, newer than this release knows ({known_layouts()[0]}); "
+            f"install the release that upgraded it"
         )
+
+
+def _upgrade(connection: Connection, database: str) -> None:
+    connection.execute(text("CREATE SCHEMA IF NOT EXISTS matengine"))
+    _refuse(_current(connection), database)
+    config = _config()
+    config.attributes["connection"] = connection
     command.upgrade(config, "head")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,8 +15,9 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from ..domain.errors import BadQuery, MaterializationError, QueryTimeout, StorageUnavailable
+from ..kernel import trace
 from ..kernel.columns import Connection, DriverError, sqlstate
-from .engines import Cluster
+from .engines import Cluster, signature, signing
 
 BATCH_BYTES = 1 << 20
 """Size of a record batch: the first leaves within 30 ms, and a million rows take no longer than in larger ones (m)."""
@@ -54,10 +55,13 @@ class _Idle:
 
 
 class Reading:
-    """One transaction of the pool: every answer is of the same snapshot. Errors are told as the pool tells them."""
+    """One transaction of the pool: every answer is of the same snapshot. Errors are told as the pool tells them.
 
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
+    `signed` is a condition that is always true; the first statement that has it shows whom the transaction serves.
+    """
+
+    def __init__(self, connection: Connection, signed: str = "true") -> None:
+        self._connection, self.signed = connection, signed
 
     def value(self, sql: str, *params: object) -> object:
         """The one value of an answer of one row; None where there is no row."""
@@ -93,26 +97,46 @@ class ReadPool:
         self._cluster, self._timeout = cluster, f"{int(timeout * 1000)}ms"
         self._most_idle, self._most_databases = idle, databases
         self._idle: OrderedDict[_Kind, list[_Idle]] = OrderedDict()
+        self._busy: Counter[str] = Counter()
         self._guard = threading.Lock()
 
+    def use(self) -> dict[str, dict[str, int]]:
+        """Connections of each database that is read: `busy` and `idle`."""
+        with self._guard:
+            idle = Counter[str]()
+            for (database, _), kept in self._idle.items():
+                idle[database] += len(kept)
+            names = {*idle, *(name for name, busy in self._busy.items() if busy)}
+            return {f"read {name}": {"busy": self._busy[name], "idle": idle[name]} for name in names}
+
     @contextmanager
-    def connection(self, database: str, *, in_order: bool = False) -> Iterator[Connection]:
-        """A connection in a read-only transaction. After any exception it is closed, which ends its statement too."""
+    def connection(self, database: str, *, in_order: bool = False, sign: bool = True) -> Iterator[Connection]:
+        """A connection in a read-only transaction. After any exception it is closed, which ends its statement too.
+
+        `sign` lets it show whom it serves.
+        """
         kind = (database, in_order)
-        connection = self._take(kind)
+        connection = self._take(kind, sign)
+        self._count(database, 1)
         try:
             yield connection
             connection.rollback()
         except BaseException:
             connection.close()
             raise
+        finally:
+            self._count(database, -1)
         self._give(kind, connection)
+
+    def _count(self, database: str, more: int) -> None:
+        with self._guard:
+            self._busy[database] += more
 
     @contextmanager
     def reading(self, database: str, *, in_order: bool = False) -> Iterator[Reading]:
         """A transaction; `in_order` reads a single table in the order of its rows."""
-        with self.connection(database, in_order=in_order) as connection:
-            yield Reading(connection)
+        with self.connection(database, in_order=in_order, sign=False) as connection:
+            yield Reading(connection, signing(self._cluster.name("query")) if trace.request_id() else "true")
 
     def value(self, database: str, sql: str, *params: object) -> object:
         """The one value of an answer of one row. Raises BadQuery, QueryTimeout, StorageUnavailable."""
@@ -129,9 +153,11 @@ class ReadPool:
         for idle in kept.values():
             _close(idle)
 
-    def _take(self, kind: _Kind) -> Connection:
+    def _take(self, kind: _Kind, sign: bool) -> Connection:
+        greeting = signature(self._cluster.name("query")) if sign and trace.request_id() else ""
         while (idle := self._pop(kind)) is not None:
-            if time.monotonic() - idle.since < PING_AFTER or _alive(idle.connection):
+            fresh = time.monotonic() - idle.since < PING_AFTER
+            if (fresh and not greeting) or _alive(idle.connection, greeting):
                 return idle.connection
         return self._open(*kind)
 
@@ -167,9 +193,10 @@ def _close(idle: list[_Idle]) -> None:
         each.connection.close()
 
 
-def _alive(connection: Connection) -> bool:
+def _alive(connection: Connection, greeting: str) -> bool:
+    """Whether the server is still there; the greeting says whom the connection serves now."""
     try:
-        connection.rows("SELECT 1")
+        connection.execute(greeting or "SELECT 1")
     except DriverError:
         connection.close()
         return False

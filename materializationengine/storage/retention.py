@@ -26,6 +26,7 @@ class DeadDatabase:
 
 def retire(connection: Connection, now: datetime, datastack: str | None, keep: int) -> Decision:
     """Mark expired versions of a live database as EXPIRED, and commit; nothing is dropped here."""
+    connection.rows(sql("retention", "hold_versions"))
     decision = decide(_facts(connection), now, datastack=datastack, keep=keep)
     if decision.retire:
         connection.execute(sql("retention", "expire"), list(decision.retire))
@@ -34,7 +35,8 @@ def retire(connection: Connection, now: datetime, datastack: str | None, keep: i
 
 
 def _facts(connection: Connection) -> list[VersionFacts]:
-    return [_version_facts(*row) for row in connection.rows(sql("retention", "facts"))]
+    statement = sql("retention", "facts", in_use=sql("retention", "in_use"))
+    return [_version_facts(*row) for row in connection.rows(statement)]
 
 
 def _version_facts(
@@ -46,9 +48,10 @@ def _version_facts(
     expires_on: datetime | None,
     parent: int | None,
     pinned: bool,
+    in_use: bool,
 ) -> VersionFacts:
     expires = None if expires_on is None else moments.aware(expires_on)
-    return VersionFacts(id_, datastack, version, status, valid, expires, parent, pinned)
+    return VersionFacts(id_, datastack, version, status, valid, expires, parent, pinned, in_use)
 
 
 def dead_databases(connection: Connection, datastack: str | None) -> list[DeadDatabase]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
 import numpy as np
@@ -17,59 +18,86 @@ from .sql import quote, sql
 from .tables import qualified
 
 
+@dataclass(frozen=True, slots=True)
+class Outdated:
+    """A table that stands before the run's moment: what to ask of it.
+
+    `everything` asks all its supervoxels, not only those whose root expired or is owed. Roots of a table that is not
+    `vouched` for (it has no mark) are of unknown age, and are not remembered.
+    """
+
+    table: TablePlan
+    everything: bool
+    vouched: bool
+
+
 class RootStage:
-    """Staging tables of one run: expired roots, and supervoxels with the root they have at the run's moment."""
+    """Staging tables of one run: expired roots, and supervoxels with the root they have now and the one they get."""
 
     def __init__(self, connection: Connection, run_id: str) -> None:
-        self._connection = connection
+        self._connection, self._run_id = connection, run_id
         self._names = {
             "expired": qualified(f"stage_{run_id}_expired", "matengine"),
-            "looked_up": qualified(f"stage_{run_id}_roots", "matengine"),
+            "asked": qualified(f"stage_{run_id}_asked", "matengine"),
+            "answers": qualified(f"stage_{run_id}_roots", "matengine"),
             "born": qualified(f"stage_{run_id}_born", "matengine"),
         }
 
     def create(self) -> None:
-        """Make the staging tables; the janitor drops them when the run is over."""
-        self._connection.execute(sql("roots", "create_expired", **self._names))
-        self._connection.execute(sql("roots", "create_looked_up", **self._names))
-        self._connection.execute(sql("roots", "create_born", **self._names))
+        """Make the staging tables, empty; the janitor drops them when the run is over."""
+        for name in self._names.values():
+            self._connection.execute(f"DROP TABLE IF EXISTS {name}")
+        for statement in ("create_expired", "create_answers", "create_born"):
+            self._connection.execute(sql("roots", statement, **self._names))
 
-    def add_expired(self, run_id: str, roots: Ids) -> None:
+    def add_expired(self, roots: Ids) -> None:
         """Stage roots that an edit replaced."""
         table = pa.table({"root": pa.array(roots, pa.int64())})
-        self._connection.append(f"stage_{run_id}_expired", table, schema="matengine")
+        self._connection.append(f"stage_{self._run_id}_expired", table, schema="matengine")
+        self._connection.execute(f"ANALYZE {self._names['expired']}")
 
-    def stage(self, table: TablePlan, everything: bool) -> None:
-        """Stage the supervoxels of a table whose root has expired or is owed, or all of them."""
-        for point in _points(table):
-            self._connection.execute(self._for(table, point, "stage_supervoxels", everything))
+    def stage(self, outdated: Sequence[Outdated]) -> None:
+        """Stage the supervoxels of tables whose root has expired or is owed, or all of them."""
+        parts = [self._supervoxels(one, point) for one in outdated for point in _points(one.table)]
+        empty = "SELECT NULL::bigint AS supervoxel, NULL::bigint AS held WHERE false"
+        union = " UNION ALL ".join(parts) or empty
+        self._connection.execute(sql("roots", "stage_supervoxels", **self._names, parts=union))
+        self._connection.execute(sql("roots", "index_staged", **self._names))
+        self._connection.execute(f"ANALYZE {self._names['asked']}")
+
+    def _supervoxels(self, outdated: Outdated, point: BoundPoint) -> str:
+        held = f"s.{quote(point.root)}" if outdated.vouched else "NULL::bigint"
+        statement = "all_supervoxels" if outdated.everything else "outdated_supervoxels"
+        return sql("roots", statement, **self._names, **_columns(outdated.table, point), held=held)
 
     def ranges(self, batch: int) -> list[tuple[int, int, int]]:
-        """(first, last, how many) of each batch of staged supervoxels that were not asked yet."""
-        found = self._connection.rows(sql("roots", "stage_ranges", **self._names), batch)
-        return [(first, last, size) for first, last, size in found]
+        """(first, last, how many) of batches of staged supervoxels: at most `batch` each, and of one size."""
+        staged = int(self._connection.value(sql("roots", "count_staged", **self._names)))
+        size = -(-staged // max(1, -(-staged // batch)))
+        found = self._connection.rows(sql("roots", "stage_ranges", **self._names), max(1, size))
+        return [(first, last, many) for first, last, many in found]
 
-    def range(self, first: int, last: int) -> Ids:
-        """Staged supervoxels in [first, last] that were not asked yet, sorted."""
+    def range(self, first: int, last: int) -> tuple[Ids, pa.Table]:
+        """Staged supervoxels in [first, last], sorted, and the staged pairs of `supervoxel` and `held` root."""
         rows = self._connection.table(sql("roots", "staged_range", **self._names), first, last)
-        return _ids(rows)
-
-    def late(self, table: TablePlan, everything: bool) -> Ids:
-        """Supervoxels of the table that should have been staged, but came in after the scan."""
-        parts = [
-            _ids(self._connection.table(self._for(table, point, "staged_roots_missing", everything)))
-            for point in _points(table)
-        ]
-        return np.unique(np.concatenate(parts))
+        return np.unique(_ids(rows)), rows
 
     def fill(self, supervoxels: Ids, found: RootLookup) -> None:
         """Stage the answers; an unresolved one is staged as NULL."""
-        self._connection.execute("DROP TABLE IF EXISTS pg_temp.looked")
-        self._connection.execute("CREATE TEMPORARY TABLE looked (supervoxel bigint, root bigint) ON COMMIT DROP")
         roots = pa.array(found.roots, pa.int64(), mask=~found.resolved)
         answers = pa.table({"supervoxel": pa.array(supervoxels, pa.int64()), "root": roots})
-        self._connection.append("looked", answers, temporary=True)
-        self._connection.execute(sql("roots", "fill_stage", **self._names))
+        self._connection.append(f"stage_{self._run_id}_roots", answers, schema="matengine")
+
+    def hold(self, pairs: pa.Table, supervoxels: Ids, found: RootLookup, pcg_table: str) -> None:
+        """Remember which root each supervoxel had, where it has another one now. `supervoxels` are sorted."""
+        held = pairs["held"].fill_null(0).to_numpy()
+        places = np.searchsorted(supervoxels, pairs["supervoxel"].to_numpy())
+        replaced = (held != 0) & (supervoxels[places] != 0) & ((found.roots[places] != held) | ~found.resolved[places])
+        self._connection.execute("DROP TABLE IF EXISTS pg_temp.held")
+        self._connection.execute("CREATE TEMPORARY TABLE held (supervoxel bigint, root bigint) ON COMMIT DROP")
+        kept = pairs.filter(pa.array(replaced)).rename_columns(["supervoxel", "root"])
+        self._connection.append("held", kept, temporary=True)
+        self._connection.execute(sql("roots", "hold_roots"), pcg_table)
 
     def undated(self, roots: Ids) -> Ids:
         """Those of the roots whose beginning was not asked yet, sorted."""
@@ -86,63 +114,71 @@ class RootStage:
         self._connection.append("dated", pa.table({"root": pa.array(roots, pa.int64()), "born": born}), temporary=True)
         self._connection.execute(sql("roots", "fill_born", **self._names))
 
-    def apply(self, table: TablePlan, pcg_table: str, before: datetime | None, as_of: datetime) -> int:
-        """Write the staged roots to the table, with their history; returns the rows changed.
+    def match(self, table: TablePlan, everything: bool) -> Ids:
+        """Gather the rows to change; returns supervoxels that should have been staged too: ask them, and try again.
 
-        The caller's transaction holds the table's metadata row FOR UPDATE.
+        An ingest that ran beside the look-ups brought them. From here on the caller's transaction holds the table's
+        metadata row FOR UPDATE.
         """
         points = _points(table)
         self._connection.execute("DROP TABLE IF EXISTS pg_temp.patch")
-        self._connection.execute(self._patch(table, points))
+        self._connection.execute(self._patch(table, points, everything))
         self._connection.execute("ANALYZE pg_temp.patch")
-        for point in points:
-            self._history(table, point, pcg_table, before, as_of)
-        assignments = ", ".join(f"{quote(p.root)} = p.{quote(p.root)}" for p in points)
-        statement = sql("roots", "apply_patch", segmentation=_segmentation(table), assignments=assignments)
-        changed = int(self._connection.value(statement))
-        for point in points:
-            self._settle(table, point, as_of)
-        return changed
+        late = ({"supervoxel": f"supervoxel{n}", "late": f"late{n}"} for n in range(len(points)))
+        found = [_ids(self._connection.table(sql("roots", "late_supervoxels", **names))) for names in late]
+        return np.unique(np.concatenate(found))
 
-    def _patch(self, table: TablePlan, points: tuple[BoundPoint, ...]) -> str:
-        patched, joins, changed = [], [], []
-        for number, point in enumerate(points):
-            alias, root = f"l{number}", quote(point.root)
-            joins.append(
-                f"LEFT JOIN {self._names['looked_up']} {alias} "
-                f"ON {alias}.supervoxel = s.{quote(point.supervoxel)} AND {alias}.asked"
-            )
-            patched.append(f"CASE WHEN {alias}.supervoxel IS NULL THEN s.{root} ELSE {alias}.root END AS {root}")
-            changed.append(f"({alias}.supervoxel IS NOT NULL AND {alias}.root IS DISTINCT FROM s.{root})")
+    def _patch(self, table: TablePlan, points: tuple[BoundPoint, ...], everything: bool) -> str:
+        columns, joins, wanted = ["t.id"], [], []
+        for n, point in enumerate(points):
+            root, supervoxel, answer = f"t.{quote(point.root)}", f"t.{quote(point.supervoxel)}", f"l{n}.supervoxel"
+            outdated = f"({root} IS NULL OR {root} IN (SELECT root FROM {self._names['expired']}))"
+            late = f"({answer} IS NULL AND {supervoxel} IS NOT NULL AND {'true' if everything else outdated})"
+            new = f"CASE WHEN {answer} IS NULL THEN {root} ELSE l{n}.root END"
+            columns += [f"{root} AS old{n}", f"{new} AS new{n}", f"{supervoxel} AS supervoxel{n}", f"{late} AS late{n}"]
+            joins.append(f"LEFT JOIN {self._names['answers']} l{n} ON {answer} = {supervoxel}")
+            wanted.append(f"({answer} IS NOT NULL AND l{n}.root IS DISTINCT FROM {root}) OR {late}")
         return sql(
             "roots",
             "build_patch",
-            segmentation=_segmentation(table),
-            patched=", ".join(patched),
+            columns=", ".join(columns),
+            source=self._source(table, points, everything),
             joins=" ".join(joins),
-            changed=" OR ".join(changed),
+            wanted=" OR ".join(wanted),
         )
 
-    def _history(
-        self, table: TablePlan, point: BoundPoint, pcg_table: str, before: datetime | None, as_of: datetime
-    ) -> None:
-        columns = {**_columns(table, point), "born": self._names["born"]}
+    def _source(self, table: TablePlan, points: tuple[BoundPoint, ...], everything: bool) -> str:
+        """All rows, or those that the expired roots lead to: the planner sees how many they are."""
+        if everything:
+            return _segmentation(table)
+        columns = ", ".join(f"s.{quote(name)}" for point in points for name in (point.supervoxel, point.root))
+        parts = (
+            sql("roots", "outdated_rows", **self._names, **_columns(table, point), columns=columns) for point in points
+        )
+        return f"({' UNION '.join(parts)})"
+
+    def apply(self, table: TablePlan, pcg_table: str, before: datetime | None, as_of: datetime) -> int:
+        """Change the rows that `match` gathered, with their history and what is owed; returns how many they are.
+
+        `before` is the table's mark before this run; without one its old roots were of unknown age.
+        """
+        points = _points(table)
+        assignments = ", ".join(f"{quote(point.root)} = p.new{n}" for n, point in enumerate(points))
+        statement = sql("roots", "apply_patch", segmentation=_segmentation(table), assignments=assignments)
+        self._connection.execute(statement)
+        for n, point in enumerate(points):
+            names = {"old": f"old{n}", "new": f"new{n}", "supervoxel": f"supervoxel{n}", **self._names}
+            self._history(names, pcg_table, before, as_of)
+            owed = (table.segmentation, point.root)
+            self._connection.execute(sql("roots", "note_owed", **names), *owed, moments.naive(as_of))
+            self._connection.execute(sql("roots", "settle", **_columns(table, point)), *owed)
+        return int(self._connection.value(sql("roots", "count_patch")))
+
+    def _history(self, names: dict[str, str], pcg_table: str, before: datetime | None, as_of: datetime) -> None:
         if before is not None:
-            self._connection.execute(sql("roots", "note_replaced", **columns), pcg_table, moments.naive(before))
-        self._connection.execute(sql("roots", "note_written", **columns), pcg_table, moments.naive(as_of))
-
-    def _settle(self, table: TablePlan, point: BoundPoint, as_of: datetime) -> None:
-        columns = _columns(table, point)
-        self._connection.execute(
-            sql("roots", "note_owed", **columns), table.segmentation, point.root, moments.naive(as_of)
-        )
-        self._connection.execute(sql("roots", "settle", **columns), table.segmentation, point.root)
-
-    def _for(self, table: TablePlan, point: BoundPoint, statement: str, everything: bool) -> str:
-        root = f"s.{quote(point.root)}"
-        outdated = f"{root} IS NULL OR {root} IN (SELECT root FROM {self._names['expired']})"
-        columns = {"segmentation": _segmentation(table), "supervoxel": quote(point.supervoxel)}
-        return sql("roots", statement, **self._names, **columns, condition="true" if everything else outdated)
+            self._connection.execute(sql("roots", "hold_late", **names), pcg_table)
+            self._connection.execute(sql("roots", "note_replaced", **names), pcg_table, moments.naive(before))
+        self._connection.execute(sql("roots", "note_written", **names), pcg_table, moments.naive(as_of))
 
 
 def _points(table: TablePlan) -> tuple[BoundPoint, ...]:

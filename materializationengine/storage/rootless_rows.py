@@ -71,6 +71,7 @@ def remove(
         }
         stamp = moments.naive(moment)
         connection.execute(sql("given", "note_removed", **names), table.segmentation, point.root, stamp, list(roots))
-        connection.execute(sql("given", "forget_history", **names), pcg_table, list(roots))
+        for statement in ("forget_history", "forget_held"):
+            connection.execute(sql("given", statement, **names), pcg_table, list(roots))
         removed[point.root] = int(connection.value(sql("given", "remove_roots", **names), list(roots)))
     return removed

@@ -12,9 +12,6 @@ from ..kernel import moments
 from ..kernel.columns import Connection
 from .sql import sql
 
-TAKEN_OVER_AFTER = 300.0
-"""Seconds after which a slot that somebody took without settling it is taken over."""
-
 
 @dataclass(frozen=True, slots=True)
 class Firing:
@@ -62,8 +59,8 @@ def take(connection: Connection, schedule: str, slot: datetime) -> bool:
     return taken
 
 
-def unsettled(connection: Connection, schedule: str, after: float = TAKEN_OVER_AFTER) -> list[datetime]:
-    """Slots whose taker died on the way; they are the caller's now. Commits."""
+def unsettled(connection: Connection, schedule: str, after: float) -> list[datetime]:
+    """Slots that somebody took `after` seconds ago and could not settle; they are the caller's now. Commits."""
     found = [moments.aware(slot) for (slot,) in connection.rows(sql("schedules", "unsettled"), schedule, after)]
     connection.commit()
     return found

@@ -53,12 +53,17 @@ def set_expiry(connection: Connection, datastack: str, number: int, expires_on: 
 
 
 def end(connection: Connection, datastack: str, number: int) -> None:
-    """Mark a version as EXPIRED; the caller commits, then drops. Raises BadRequest for a parent or a pinned one."""
+    """Mark a version as EXPIRED; the caller commits, then drops.
+
+    Raises BadRequest for a parent, a pinned one, or one that an active run reads or mends.
+    """
     held = _hold(connection, datastack, number)
     if children := [name for (name,) in connection.rows(sql("retention", "living_children"), held.id)]:
         raise BadRequest(f"version {number} is read by {', '.join(children)}; end these first", field="version")
     if connection.one("SELECT 1 FROM matengine.pin WHERE analysisversion_id = $1::int", held.id) is not None:
         raise BadRequest(f"version {number} is pinned; unpin it first", field="version")
+    if runs := connection.rows(sql("retention", "runs_on", in_use=sql("retention", "in_use")), held.id):
+        raise BadRequest(f"version {number} is read or mended by run {runs[0][0]}; let that one end", field="version")
     connection.execute(sql("retention", "expire"), [held.id])
 
 

@@ -31,12 +31,15 @@ class VerifiedTable:
 
 
 def begin_version(connection: Connection, plan: Plan, expires_on: datetime | None) -> int:
-    """Write the version's row as RUNNING and return its number, in the transaction that opens the run."""
+    """Write the version's row as RUNNING and return its number, in the transaction that opens the run.
+
+    Raises BadName for a datastack whose name leaves no room for the number.
+    """
     expires = None if expires_on is None else moments.naive(expires_on)
-    split = plan.version_plan.split
-    return int(
-        connection.value(sql("frozen", "new_version"), plan.stack.name, moments.naive(plan.moment), expires, not split)
-    )
+    stack, moment, merged = plan.stack.name, moments.naive(plan.moment), not plan.version_plan.split
+    number = int(connection.value(sql("frozen", "new_version"), stack, moment, expires, merged))
+    frozen_database(stack, number)
+    return number
 
 
 def fail_version(connection: Connection, datastack: str, version: int, run_id: str, error: str) -> None:

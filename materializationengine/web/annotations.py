@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from flask import Response, jsonify
@@ -12,14 +13,17 @@ from ..domain.names import check_table_name
 from ..domain.schemas import schema
 from ..domain.schemas.validation import load_annotations
 from ..kernel import moments
+from ..kernel.columns import Connection
 from ..storage import annotation_catalog as catalog
 from ..storage import annotations as storage
+from ..storage.annotation_rows import Row
 from ..storage.models import AnnotationTable, Permission
 from .annotation_payloads import AnnotationIdList, AnnotationIds, Annotations, ChangeMetadata, CreateTable
 from .arguments import Blueprint
 from .auth import check_owner, check_read, check_write, needs, open_to_all, user
 from .encoders.headers import warn
 from .extensions import live_session
+from .once import once
 from .parts import parts
 from .records import metadata_record
 
@@ -53,8 +57,7 @@ def create_table(body: dict[str, Any], aligned_volume: str) -> Response:
     table = _new_table(body, stacks)
     database = parts().live.meet(aligned_volume)
     with storage.writing(parts().services.cluster, database) as connection:
-        catalog.create(connection, table)
-    return jsonify(table.name)
+        return jsonify(once(connection, lambda: catalog.create(connection, table)))
 
 
 @blueprint.route(_TABLE, methods=["PUT"])
@@ -118,7 +121,7 @@ def post_annotations(body: dict[str, Any], aligned_volume: str, table: str) -> R
     found = _writable(aligned_volume, table, body["annotations"])
     rows = load_annotations(schema(found.schema_type), body["annotations"], user_id=user().id)
     with storage.writing(parts().services.cluster, aligned_volume) as connection:
-        return jsonify(storage.post(connection, storage.hold(connection, table), rows))
+        return jsonify(once(connection, lambda: storage.post(connection, storage.hold(connection, table), rows)))
 
 
 @blueprint.route(_ROWS, methods=["PUT"])
@@ -130,8 +133,7 @@ def update_annotations(body: dict[str, Any], aligned_volume: str, table: str) ->
     kind = schema(found.schema_type)
     changes = load_annotations(kind, body["annotations"], partial=True, user_id=user().id)
     with storage.writing(parts().services.cluster, aligned_volume) as connection:
-        new = storage.update(connection, storage.hold(connection, table), changes)
-    return jsonify({str(old): successor for old, successor in new.items()})
+        return jsonify(once(connection, lambda: _updated(connection, table, changes)))
 
 
 @blueprint.route(_ROWS, methods=["DELETE"])
@@ -139,9 +141,15 @@ def update_annotations(body: dict[str, Any], aligned_volume: str, table: str) ->
 @blueprint.arguments(AnnotationIds)
 def delete_annotations(body: dict[str, Any], aligned_volume: str, table: str) -> Response:
     """Close annotations; answers with their ids."""
-    _writable(aligned_volume, table, body["annotation_ids"])
+    ids = body["annotation_ids"]
+    _writable(aligned_volume, table, ids)
     with storage.writing(parts().services.cluster, aligned_volume) as connection:
-        return jsonify(storage.delete(connection, storage.hold(connection, table), body["annotation_ids"]))
+        return jsonify(once(connection, lambda: storage.delete(connection, storage.hold(connection, table), ids)))
+
+
+def _updated(connection: Connection, table: str, changes: Sequence[Row]) -> dict[str, int]:
+    new = storage.update(connection, storage.hold(connection, table), changes)
+    return {str(old): successor for old, successor in new.items()}
 
 
 def _volume(name: str) -> str:

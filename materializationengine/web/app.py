@@ -9,6 +9,7 @@ from flask_smorest import Api
 
 from .. import __version__
 from ..config import Settings
+from ..kernel.logs import configure
 from ..kernel.urls import normalize
 from . import annotations as annotation_service
 from . import (
@@ -17,14 +18,18 @@ from . import (
     hooks,
     live_queries,
     materialize,
+    metrics,
     neighbors,
     operation,
+    precomputed,
     queries,
     runs,
+    segment_properties,
     versions,
     views,
 )
 from .arguments import MATERIALIZE
+from .description import page
 from .extensions import db
 from .parts import KEY, Parts
 
@@ -41,7 +46,10 @@ class _Api(Api):
 
 def create_app(settings: Settings | None = None) -> Flask:
     """The application. Connections are opened by the requests that need them. Raises ConfigurationError."""
-    settings = settings or Settings.from_env(os.environ)
+    if settings is None:
+        # Whoever hands settings in, a test or a program, has its own idea of logs.
+        settings = Settings.from_env(os.environ)
+        configure(settings.log_level, settings.censor())
     app = Flask("materializationengine", static_folder=None)
     app.extensions[KEY] = Parts(settings)
     # flask-sqlalchemy wants one address at start; sessions choose their own, see `extensions`.
@@ -51,8 +59,6 @@ def create_app(settings: Settings | None = None) -> Flask:
         API_TITLE="Materialization Engine",
         API_VERSION=__version__,
         OPENAPI_VERSION="3.0.3",
-        OPENAPI_URL_PREFIX=versions.MATERIALIZE,
-        OPENAPI_JSON_PATH="openapi.json",
     )
     app.json.sort_keys = False  # type: ignore[attr-defined]
     db.init_app(app)
@@ -65,10 +71,23 @@ def create_app(settings: Settings | None = None) -> Flask:
 
 def _open_doors(app: Flask) -> None:
     app.register_blueprint(health.blueprint)
+    app.register_blueprint(metrics.blueprint)
     api = _Api(app)
-    for room in (versions, queries, live_queries, views, annotation_service, runs, materialize, operation):
+    for room in (
+        versions,
+        queries,
+        live_queries,
+        precomputed,
+        segment_properties,
+        views,
+        annotation_service,
+        runs,
+        materialize,
+        operation,
+    ):
         api.register_blueprint(room.blueprint)
     api.register_blueprint(versions.service)
     # Clients of either generation find the triggers under their own path.
     for room in (materialize, operation):
         api.register_blueprint(room.blueprint, url_prefix=f"{MATERIALIZE}/v3", name=f"{room.blueprint.name}_v3")
+    page.init_app(app, api)

@@ -20,7 +20,7 @@ from .parts import parts
 
 View = TypeVar("View", bound=Callable[..., Any])
 
-TOKEN = "middle_auth_token"
+TOKEN = "middle_auth_token"  # nosec B105 # its name, not its value
 
 
 def token() -> str | None:

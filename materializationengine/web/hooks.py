@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-import re
 import time
-import uuid
 
 import structlog
 from flask import Flask, Response, g, request
+
+from ..kernel import trace
+from .meters import NO_RULE
+from .once import REPLAYED
+from .parts import parts
 
 log = structlog.get_logger(__name__)
 
 EXPOSED = (
     "WWW-Authenticate, Warning, Retry-After, ETag, column_names, dataframe_resolution, "
-    "X-Column-Names, X-Row-Limit, X-Next-Cursor, X-Effective-Timestamp, X-Consistency, X-Request-ID"
+    "X-Column-Names, X-Row-Limit, X-Next-Cursor, X-Effective-Timestamp, X-Consistency, X-Answered-From, X-Request-ID, "
+    "Idempotency-Replayed"
 )
-_QUIET = "/health"
-_GIVEN_ID = re.compile(r"[\w.-]{1,64}")
+_ASKED = "Authorization, Content-Type, X-Requested-With, Idempotency-Key, If-None-Match"
+_QUIET = ("/health", "/metrics")
 
 
 def init_app(app: Flask) -> None:
@@ -26,21 +30,24 @@ def init_app(app: Flask) -> None:
 
 
 def _begin() -> None:
-    given = request.headers.get("X-Request-ID", "")
-    g.request_id = given if _GIVEN_ID.fullmatch(given) else uuid.uuid4().hex[:16]
+    g.request_id = trace.accepted(request.headers.get("X-Request-ID", ""))
     g.started = time.monotonic()
-    structlog.contextvars.clear_contextvars()
+    trace.forget()
     structlog.contextvars.bind_contextvars(request_id=g.request_id)
 
 
 def _end(response: Response) -> Response:
     response.headers["X-Request-ID"] = g.get("request_id", "")
+    if g.get("replayed"):
+        response.headers[REPLAYED] = "true"
     response.headers.setdefault("Access-Control-Allow-Origin", "*")
     response.headers.setdefault("Access-Control-Expose-Headers", EXPOSED)
     if request.method == "OPTIONS":
-        response.headers.setdefault("Access-Control-Allow-Headers", "Authorization, Content-Type, X-Requested-With")
+        response.headers.setdefault("Access-Control-Allow-Headers", _ASKED)
         response.headers.setdefault("Access-Control-Allow-Methods", response.headers.get("Allow", "GET, POST"))
+    seconds = round(time.monotonic() - g.get("started", time.monotonic()), 4)
+    rule = request.url_rule.rule if request.url_rule else NO_RULE
+    parts().meters.answered(request.method, rule, response.status_code, seconds)
     if not request.path.startswith(_QUIET):
-        seconds = round(time.monotonic() - g.get("started", time.monotonic()), 4)
         log.info("request", method=request.method, path=request.path, status=response.status_code, seconds=seconds)
     return response

@@ -16,7 +16,7 @@ from ..storage.csv_dump import dump_table
 from ..storage.version_registry import Version
 from ..workflows import status
 from .arguments import MATERIALIZE, Blueprint
-from .auth import needs_admin
+from .auth import check_read, needs_admin, needs_dataset_admin
 from .extensions import live_session
 from .parts import parts
 from .records import version_record
@@ -128,7 +128,7 @@ def volume_rows(aligned_volume: str, version: int, table: str) -> Response:
     "/materialize/run/dump_csv_table/datastack/<datastack>/version/<int(signed=True):version>/table_name/<table>/",
     methods=["POST"],
 )
-@needs_admin
+@needs_dataset_admin
 def dump_csv_table(datastack: str, version: int, table: str) -> Response:
     """Write a table of a version, -1 for the newest, into the folder of MATERIALIZATION_DUMP_FOLDER."""
     folder = parts().settings.dump_folder
@@ -139,6 +139,7 @@ def dump_csv_table(datastack: str, version: int, table: str) -> Response:
     number = _newest(session, datastack) if version == -1 else version
     found = registry.readable_version(session, datastack, number)
     held = registry.table(session, stack, found, table)
+    check_read(held.annotation)
     target = Path(folder) / datastack / f"v{number}"
     dumps = [dump_table(parts().services.cluster, found.database, table, target)]
     if not found.is_merged and held.segmentation is not None:

@@ -18,8 +18,11 @@ from ..gateways.forward import Forwarder
 from ..storage.engines import Cluster
 from ..storage.live_database import ensure
 from ..storage.live_rows import LookUps
+from ..storage.precomputed_layout import Layout
 from ..storage.read_pool import ReadPool
+from ..watch.watcher import Watcher
 from ..workflows.celery_app import EngineCelery, create_celery
+from .meters import make_meters
 from .slots import Slots
 
 KEY = "materializationengine"
@@ -42,6 +45,24 @@ class LiveDatabases:
         return name
 
 
+class Layouts:
+    """Layouts of tables for Neuroglancer, by the marks of their rows."""
+
+    def __init__(self, most: int = 256, keep: float = 3600.0) -> None:
+        self._known: TTLCache[tuple[str, ...], Layout] = TTLCache(maxsize=most, ttl=keep)
+        self._guard = threading.Lock()
+
+    def get(self, mark: tuple[str, ...]) -> Layout | None:
+        """The one that was put; None where it was not, or long ago."""
+        with self._guard:
+            return self._known.get(mark)
+
+    def put(self, mark: tuple[str, ...], layout: Layout) -> None:
+        """Keep one."""
+        with self._guard:
+            self._known[mark] = layout
+
+
 class Parts:
     """The chosen parts of one process and what is pooled over its requests."""
 
@@ -51,8 +72,11 @@ class Parts:
         self.auth: Auth = AuthDisabled() if settings.auth_disabled else _auth(settings)
         self.look_ups = LookUps()
         self.slots = Slots(0 if settings.auth_disabled else settings.queries_per_user)
+        self.layouts = Layouts()
         self.pool = ReadPool(self.services.cluster, settings.query_timeout)
         self.celery: EngineCelery = create_celery(settings)
+        self.watcher = Watcher(self.services)
+        self.meters = make_meters()
         self.live = LiveDatabases(self.services.cluster)
         self.neighbors = Forwarder(settings.localcave_url) if settings.localcave_url else None
         self._volumes: TTLCache[str, tuple[Datastack, ...]] = TTLCache(maxsize=1, ttl=VOLUMES_FOR)

@@ -157,3 +157,20 @@ class ExpiredOption(Schema):
     """Whether versions that can no longer be queried are wanted."""
 
     expired = fields.Boolean(load_default=False, metadata={"description": "also versions that have expired"})
+
+
+class LabelOptions(Schema):
+    """What segments are called."""
+
+    label_format = fields.String(
+        load_default=None,
+        allow_none=True,
+        validate=validate.Length(max=500),
+        metadata={"description": "a text with names of columns in braces"},
+    )
+    label_columns = fields.String(
+        load_default=None,
+        allow_none=True,
+        validate=validate.Length(max=500),
+        metadata={"description": "names of columns, with commas between; default: id, or a view's first column"},
+    )

@@ -101,6 +101,9 @@ class RunBody(Schema):
     mends = fields.Integer(
         strict=True, allow_none=True, metadata={"description": "version to mend, instead of a new one"}
     )
+    rebuilds = fields.Integer(
+        strict=True, allow_none=True, metadata={"description": "version whose lost database a freeze makes anew"}
+    )
     phases = fields.List(fields.Integer(strict=True), allow_none=True, metadata={"description": "of 1, 2, 3 and 4"})
 
 
@@ -153,6 +156,21 @@ class UploadTrigger(Schema):
     reference_table = fields.String(allow_none=True)
 
 
+class ChunksTrigger(Schema):
+    """What the v2 trigger for missing chunks takes in its body; of CAVE's fields none is needed but `chunks`."""
+
+    class Meta:
+        """Settings of marshmallow."""
+
+        unknown = EXCLUDE
+
+    chunks = fields.List(
+        fields.Raw(),
+        required=True,
+        metadata={"description": "without effect: the ledger knows what is missing"},
+    )
+
+
 class PauseBody(Schema):
     """What is to be paused; without a datastack all is."""
 
@@ -197,6 +215,7 @@ def run_request(body: dict[str, Any], requested_by: str) -> RunRequest:
         base_version=body.get("base_version"),
         mends=body.get("mends"),
         phases=body.get("phases"),
+        rebuilds=body.get("rebuilds"),
     )
 
 

@@ -12,11 +12,13 @@ from ..domain.plan import RunKind
 from ..domain.records import RunRecord
 from ..storage import annotation_catalog as catalog
 from ..storage import run_control, run_records, schedules
+from ..storage.ledger import new_run_id
 from ..workflows.launch import launch, pause_scope, resume, retry, wake
 from ..workflows.requests import RunRequest
 from .arguments import MATERIALIZE, Blueprint
 from .auth import check_write, needs_admin, needs_login, token, user
 from .extensions import live_session
+from .once import given_key, told
 from .parts import parts
 from .run_payloads import ListOptions, PauseBody, RunBody, run_request
 
@@ -58,13 +60,13 @@ def start_run(body: dict[str, Any]) -> tuple[Response, int]:
 @blueprint.route("/v3/runs/<run_id>/<any(cancel, retry, resume):deed>", methods=["POST"])
 @needs_admin
 def control_run(run_id: str, deed: str) -> tuple[Response, int]:
-    """Cancel a run, retry its request in a new run, or resume it where its phase began. Answers with the run."""
+    """Cancel a run, retry its request in a new run, or resume it from the units that are done. Answers with the run."""
     known = parts()
     services, send, by = known.services, known.celery.send, f"user {user().id}"
     if deed == "cancel":
         run_control.cancel(services.cluster, run_id, by)
         return jsonify(run_records.find_run(services.cluster, run_id).to_json()), HTTPStatus.OK
-    record = resume(services, run_id, send) if deed == "resume" else retry(services, run_id, send, by)
+    record = resume(services, run_id, send) if deed == "resume" else retry(services, run_id, send, by, given_key())
     return jsonify(record.to_json()), ACCEPTED
 
 
@@ -116,7 +118,10 @@ def _pauses() -> Response:
 def started(request: RunRequest) -> tuple[Response, int]:
     """Start a run and answer with its record."""
     known = parts()
-    return jsonify(launch(known.services, request, known.celery.send).to_json()), ACCEPTED
+    key, run_id = given_key(), new_run_id()
+    record = launch(known.services, request, known.celery.send, run_id=run_id, key=key)
+    told(key is not None and record.id != run_id)
+    return jsonify(record.to_json()), ACCEPTED
 
 
 def _let_start(body: dict[str, Any]) -> None:

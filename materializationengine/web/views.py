@@ -35,6 +35,9 @@ _VERSION = f"{_STACK}/version/<int(signed=True):version>"
 LIVE = 0
 """The version that stands for the live database in the addresses of views."""
 
+NEWEST = -1
+"""The version that stands for the newest one."""
+
 _WORDS: dict[SqlType, dict[str, str]] = {
     SqlType.BIGINT: {"type": "integer"},
     SqlType.INTEGER: {"type": "integer"},
@@ -47,7 +50,7 @@ _WORDS: dict[SqlType, dict[str, str]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class _Place:
+class Place:
     """Where views are looked for."""
 
     stack: Datastack
@@ -63,27 +66,30 @@ class _Place:
         return storage.listed(live_session(self.stack.aligned_volume), parts().pool, self.stack.name, self.database)
 
 
-def _place(datastack: str, number: int) -> _Place:
+def place_of_views(datastack: str, number: int) -> Place:
+    """The live database for 0, the newest version for -1, else that version. Raises UnknownVersion."""
     stack = parts().datastack(datastack)
     session = live_session(stack.aligned_volume)
     if number == LIVE and not registry.is_virtual(session, datastack):
-        return _Place(stack, stack.aligned_volume, moments.now())
+        return Place(stack, stack.aligned_volume, moments.now())
+    if number == NEWEST:
+        number = max((each.version for each in registry.versions(session, datastack)), default=NEWEST)
     version = registry.readable_version(session, datastack, number)
-    return _Place(stack, version.database, version.time_stamp)
+    return Place(stack, version.database, version.time_stamp)
 
 
 @generations(blueprint, f"{_VERSION}/views", 3)
 @needs("view")
 def list_views(datastack: str, version: int) -> Response:
     """Views by name."""
-    return jsonify({view.table_name: _record(view) for view, _ in _place(datastack, version).views()})
+    return jsonify({view.table_name: _record(view) for view, _ in place_of_views(datastack, version).views()})
 
 
 @generations(blueprint, f"{_VERSION}/views/schemas", 3)
 @needs("view")
 def list_view_schemas(datastack: str, version: int) -> Response:
     """Columns of every view."""
-    found = _place(datastack, version).views()
+    found = place_of_views(datastack, version).views()
     return jsonify({view.table_name: _columns(columns[view.table_name]) for view, columns in found})
 
 
@@ -91,7 +97,7 @@ def list_view_schemas(datastack: str, version: int) -> Response:
 @needs("view")
 def get_view(datastack: str, version: int, view: str) -> Response:
     """One view."""
-    found, _ = _place(datastack, version).view(view)
+    found, _ = place_of_views(datastack, version).view(view)
     return jsonify({**_record(found), "table_name": found.table_name})
 
 
@@ -99,7 +105,7 @@ def get_view(datastack: str, version: int, view: str) -> Response:
 @needs("view")
 def get_view_schema(datastack: str, version: int, view: str) -> Response:
     """Columns of one view."""
-    return jsonify(_columns(_place(datastack, version).view(view)[1].columns))
+    return jsonify(_columns(place_of_views(datastack, version).view(view)[1].columns))
 
 
 @generations(blueprint, f"{_VERSION}/views/<view>/query", 3, methods=["POST"])
@@ -108,7 +114,7 @@ def get_view_schema(datastack: str, version: int, view: str) -> Response:
 @blueprint.arguments(QueryOptions, location="query")
 def query_view(body: dict[str, Any], options: dict[str, Any], datastack: str, version: int, view: str) -> Response:
     """Rows of a view."""
-    place = _place(datastack, version)
+    place = place_of_views(datastack, version)
     found, source = place.view(view)
     question = simple_question(view, body, count=options["count"], sample=options["random_sample"])
     if question.after is not None:
@@ -120,7 +126,7 @@ def query_view(body: dict[str, Any], options: dict[str, Any], datastack: str, ve
     return warn(answer(asked, options), notice)
 
 
-def _percent(place: _Place, plan: QueryPlan) -> float | None:
+def _percent(place: Place, plan: QueryPlan) -> float | None:
     if plan.sample is None:
         return None
     held = live_rows.size(parts().pool, place.database, plan.sources[0].name)

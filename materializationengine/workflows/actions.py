@@ -6,7 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from ..domain.plan import UnitSpec, from_json, to_json
+from ..domain.errors import NewerWork
+from ..domain.plan import UnitSpec, from_json, to_ledger
 from ..steps import (
     bad_roots,
     bulk_load,
@@ -50,7 +51,8 @@ ACTIONS: dict[str, Action] = {
     "bulk_load.index": Action(bulk_load.Index, bulk_load.index, WORKFLOW),
     "bulk_load.publish": Action(bulk_load.Publish, bulk_load.publish, WORKFLOW),
     "ingest.scan": Action(ingest.Scan, ingest.scan, WORKFLOW, ("ingest.look_up",)),
-    "ingest.look_up": Action(ingest.LookUp, ingest.look_up, PROCESS),
+    "ingest.look_up": Action(ingest.LookUp, ingest.look_up, PROCESS, ("ingest.index",)),
+    "ingest.index": Action(ingest.Index, ingest.index, WORKFLOW),
     "ingest.prepare": Action(ingest.Prepare, ingest.prepare, PROCESS),
     "ingest.look_up_given": Action(ingest.LookUpGiven, ingest.look_up_given, PROCESS),
     "missing_roots.scan": Action(missing_roots.Scan, missing_roots.scan, WORKFLOW, ("missing_roots.fill",)),
@@ -78,8 +80,13 @@ ACTIONS: dict[str, Action] = {
 
 
 def perform(work: Work, spec: UnitSpec) -> Report:
-    """Do what a unit says. Raises UndeclaredSpawn where its deed adds work that its action does not name."""
-    action = ACTIONS[spec.action]
+    """Do what a unit says.
+
+    Raises UndeclaredSpawn where its deed adds work that its action does not name, NewerWork for an unknown action.
+    """
+    action = ACTIONS.get(spec.action)
+    if action is None:
+        raise NewerWork(f"this release does not know {spec.action}")
     report = action.deed(work, from_json(spec.args, action.arguments))
     strange = {added.action for added in report.spawned} - set(action.spawns)
     if strange:
@@ -91,4 +98,4 @@ def unit(action: str, arguments: object, label: str = "") -> UnitSpec:
     """A unit of a known action; its arguments must be of that action's kind."""
     if not isinstance(arguments, ACTIONS[action].arguments):
         raise TypeError(f"{action} takes {ACTIONS[action].arguments.__name__}, not {arguments!r}")
-    return UnitSpec(action, to_json(arguments), label)
+    return UnitSpec(action, to_ledger(arguments), label)

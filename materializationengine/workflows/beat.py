@@ -9,15 +9,22 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Any
 
+import structlog
 from celery import Task, shared_task
+from celery.beat import Scheduler
 from celery.schedules import BaseSchedule, schedstate
 
 from ..config import Settings
+from ..domain.errors import StorageUnavailable
 from ..domain.schedule import Cron, Deed, Schedule
 from ..kernel import moments
+from ..kernel.columns import Connection, DriverError
+from ..storage.engines import Cluster
 from .firing import look
 from .notices import tell_failures
 from .schedules import read_schedules
+
+log = structlog.get_logger(__name__)
 
 TASKS = {
     Deed.MATERIALIZE: "workflow:run_periodic_materialization",
@@ -101,3 +108,36 @@ def look_for_missed_slots(self: Task) -> list[str]:
     app = self.app
     tell_failures(app.services)
     return [run for each in _schedules(app.settings) for run in look(app.services, each, app.send, moments.now())]
+
+
+class TickingScheduler(Scheduler):
+    """Celery's scheduler. At each tick it uses a connection of its own: its age there is that of the last tick."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        settings = self.app.settings
+        self._cluster = Cluster(settings.database_url, application="matengine beat", lock_timeout=settings.lock_timeout)
+        self._there: Connection | None = None
+
+    def tick(self, *args: Any, **kwargs: Any) -> float:
+        """Send what is due, then show it; seconds to the next tick."""
+        wait: float = super().tick(*args, **kwargs)
+        try:
+            self._show()
+        except (DriverError, StorageUnavailable) as error:
+            self._there = None
+            log.warning("beat ticks, but the database does not see it", error=str(error))
+        return wait
+
+    def _show(self) -> None:
+        if self._there is None:
+            self._there = self._cluster.connect()
+        self._there.rows("SELECT 1")
+        self._there.commit()
+
+    def close(self) -> None:
+        """End the connection with the clock."""
+        if self._there is not None:
+            self._there.close()
+            self._there = None
+        super().close()

@@ -8,16 +8,20 @@ from collections.abc import Iterable, Sequence
 from typing import Any, ClassVar
 
 import structlog
-from celery import Celery, bootsteps, group, shared_task
+from celery import Celery, bootsteps, current_app, group, shared_task, signals
 from celery.app.task import Task
 from kombu.exceptions import OperationalError
 
 from ..bootstrap import Services
 from ..config import Settings
-from ..domain.errors import ConfigurationError, StorageUnavailable
+from ..domain.errors import ConfigurationError, NewerDatabase, StorageUnavailable
 from ..domain.plan import from_json
 from ..domain.records import RunRecord
+from ..kernel import trace
+from ..kernel.logs import configure
+from ..storage.engines import Cluster
 from ..storage.ledger import Message
+from ..storage.live_database import live_databases, refuse_newer
 from . import periodic_materialization  # noqa: F401  (its tasks are named by beat's entries)
 from .actions import ACTIONS
 from .beat import beat_schedule
@@ -29,6 +33,12 @@ from .sweeper import Rounds
 log = structlog.get_logger(__name__)
 
 QUEUES = ("celery", "process", "workflow")
+RUN_HEADER, REQUEST_HEADER = "matengine_run_id", "matengine_request_id"
+"""Headers of messages, for logs alone: a worker of an older release neither needs nor minds them."""
+
+FIRST, LATER = 0, 3
+"""Priorities as Celery's Redis transport has them: a list of its own for each, the lower number is emptied first."""
+
 SEED_QUEUE = "processcelery"
 """A comma was lost in CAVE's old README; a worker told to consume it means `process` and `celery`."""
 
@@ -63,6 +73,7 @@ class EngineCelery(Celery):
         self.conf.update(_configuration(settings))
         self.steps["consumer"].add(Sweeper)
         self.steps["worker"].add(CheckQueues)
+        self.steps["worker"].add(CheckLayouts)
 
     @property
     def services(self) -> Services:
@@ -86,7 +97,10 @@ class EngineCelery(Celery):
 
 
 def _signature(app: Celery, message: Message) -> Any:
-    return app.signature(f"{ACTIONS[message.action].queue}:run_unit", args=(message.database, message.unit))
+    name = f"{ACTIONS[message.action].queue}:run_unit"
+    ids = {RUN_HEADER: message.run_id, REQUEST_HEADER: message.request_id}
+    signature = app.signature(name, args=(message.database, message.unit))
+    return signature.set(headers=ids, priority=FIRST if message.urgent else LATER)
 
 
 def _configuration(settings: Settings) -> dict[str, object]:
@@ -106,8 +120,8 @@ def _configuration(settings: Settings) -> dict[str, object]:
         "worker_soft_shutdown_timeout": 20.0,
         "timezone": "UTC",
         # Beat keeps no file: what was fired stands in PostgreSQL.
-        "beat_scheduler": "celery.beat:Scheduler",
-        "beat_max_loop_interval": 60,
+        "beat_scheduler": "materializationengine.workflows.beat:TickingScheduler",
+        "beat_max_loop_interval": 10,
         "beat_schedule": beat_schedule(settings),
     }
 
@@ -127,6 +141,28 @@ class CheckQueues(bootsteps.StartStopStep):
         return False
 
 
+class CheckLayouts(bootsteps.StartStopStep):
+    """Refuses a worker whose release is older than a live database, with one sentence."""
+
+    requires: ClassVar = {"celery.worker.components:Pool"}
+
+    def include_if(self, worker: Any) -> bool:
+        """Look before anything is consumed; a database that is down is waited for, as ever."""
+        settings = worker.app.settings
+        # Connections of its own: none of them may be there when the pool forks.
+        cluster = Cluster(settings.database_url, application="matengine worker", lock_timeout=settings.lock_timeout)
+        try:
+            for database in live_databases(cluster):
+                refuse_newer(cluster, database)
+        except StorageUnavailable as error:
+            log.warning("layouts are not known yet: database is down", error=error.message)
+        except NewerDatabase as error:
+            raise SystemExit(f"Error: {error.message}") from error
+        finally:
+            cluster.close()
+        return False
+
+
 class Sweeper(bootsteps.StartStopStep):
     """Looks for lost work when the worker starts, and every few seconds after, in its event loop."""
 
@@ -139,7 +175,7 @@ class Sweeper(bootsteps.StartStopStep):
     def start(self, consumer: Any) -> None:
         """Sweep now, then by the clock."""
         app = consumer.app
-        self._rounds = Rounds(app.services)
+        self._rounds = Rounds(app.services, app.amqp.queues.consume_from)
         self._sweep(app, at_start=True)
         self._timer = consumer.timer.call_repeatedly(app.settings.sweep_every, self._sweep, (app,))
 
@@ -162,7 +198,10 @@ class Sweeper(bootsteps.StartStopStep):
 
 def _run(task: Task, database: str, unit: int) -> None:
     app: EngineCelery = task.app
-    app.send(run_unit(app.services, database, unit, f"{socket.gethostname()} {os.getpid()}"))
+    told = task.request
+    trace.forget()
+    with trace.serving(told.get(REQUEST_HEADER) or "", told.get(RUN_HEADER) or "", unit):
+        app.send(run_unit(app.services, database, unit, f"{socket.gethostname()} {os.getpid()}"))
 
 
 @shared_task(name="process:run_unit", bind=True)
@@ -175,6 +214,14 @@ def run_process_unit(self: Task, database: str, unit: int) -> None:
 def run_workflow_unit(self: Task, database: str, unit: int) -> None:
     """Do one unit of the ledger that is long: a scan, a copy, an index, a publication."""
     _run(self, database, unit)
+
+
+@signals.setup_logging.connect
+def _write_json(**_: Any) -> None:
+    """Keep Celery from setting up logs of its own: a worker and a beat write as the web does."""
+    app = current_app._get_current_object()
+    if isinstance(app, EngineCelery):
+        configure(app.settings.log_level, app.settings.censor())
 
 
 def create_celery(settings: Settings) -> EngineCelery:

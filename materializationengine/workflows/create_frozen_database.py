@@ -13,7 +13,7 @@ from ..domain.datastack import Datastack
 from ..domain.plan import FreezePlan, Plan, RunKind, StepPlan
 from ..kernel.columns import Connection
 from ..steps import freeze, views
-from ..storage import annotation_tables
+from ..storage import annotation_tables, version_rebuild
 from .actions import unit
 from .requests import RunRequest
 from .tasks import launch_json
@@ -53,8 +53,19 @@ def plan(
     days: int,
 ) -> Plan:
     """Freeze the datastack as it was at a moment."""
+    if request.rebuilds is not None:
+        return rebuilding_plan(connection, datastack, request.rebuilds)
     version = freeze_plan(connection, datastack, request, as_of, now, days)
     return Plan(RunKind.FREEZE, steps(), as_of, datastack, version.tables, freeze=version)
+
+
+def rebuilding_plan(connection: Connection, datastack: Datastack, number: int) -> Plan:
+    """Make the lost database of a version anew: its moment, its tables, its form. Raises UnknownVersion."""
+    lost = version_rebuild.lost_version(connection, datastack.name, number)
+    there = annotation_tables.table_plans(connection, datastack, lost.moment)
+    tables = tuple(table for table in there if table.name in lost.digests)
+    version = FreezePlan(tables, None, lost.split, rebuilds=number)
+    return Plan(RunKind.FREEZE, steps(), lost.moment, datastack, tables, freeze=version)
 
 
 @shared_task(name="workflow:create_versioned_materialization_workflow", bind=True)

@@ -34,7 +34,7 @@ def look(services: Services, schedule: Schedule, send: Send, now: datetime) -> l
         found = due(schedule.cron, last, now, services.settings.beat_grace)
         for slot, reason in found.skipped:
             schedules.skip(connection, schedule.name, slot, reason)
-        slots = schedules.unsettled(connection, schedule.name)
+        slots = schedules.unsettled(connection, schedule.name, services.settings.beat_retry)
         if found.fire is not None and schedules.take(connection, schedule.name, found.fire):
             slots.append(found.fire)
     return [run for slot in slots for run in _fire(services, schedule, slot, send, now)]

@@ -1,6 +1,6 @@
 """Ingest new annotations: bind each point that has no supervoxel or root yet.
 
-scan each table for rows that lack an id -> look them up, range by range
+scan each table for rows that lack an id -> look them up, range by range -> index tables that were filled bare
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def steps(tables: Iterable[TablePlan]) -> tuple[StepPlan, ...]:
     scans = (
         unit("ingest.scan", ingest.Scan(table.name), table.name) for table in tables if table.segmentation is not None
     )
-    return StepPlan("scan new annotations", tuple(scans)), StepPlan("look up points")
+    return StepPlan("scan new annotations", tuple(scans)), StepPlan("look up points"), StepPlan("index new tables")
 
 
 def given_steps(table: TablePlan, ids: Sequence[int], roots: bool = True) -> tuple[StepPlan, ...]:

@@ -10,11 +10,21 @@ from ..bootstrap import Services
 from ..domain.datastack import Datastack
 from ..domain.errors import BadMoment, BadRequest
 from ..domain.estimate import GB, Estimate, check_room, expect
-from ..domain.plan import Plan, RunKind, from_json, to_json
+from ..domain.plan import Plan, RunKind, from_json, to_json, to_ledger
 from ..domain.records import RunRecord
-from ..kernel import moments
+from ..kernel import moments, trace
 from ..kernel.columns import Connection
-from ..storage import estimates, janitor, ledger, run_control, run_records, version_care, version_publishing
+from ..storage import (
+    estimates,
+    ledger,
+    resumption,
+    run_control,
+    run_records,
+    version_care,
+    version_publishing,
+    version_rebuild,
+)
+from ..storage.idempotency import Key, once
 from ..storage.ledger import Message
 from ..storage.live_database import ensure, live_databases
 from . import (
@@ -38,30 +48,58 @@ Send = Callable[[Sequence[Message]], None]
 
 
 def launch(
-    services: Services, request: RunRequest, send: Send, now: datetime | None = None, run_id: str | None = None
+    services: Services,
+    request: RunRequest,
+    send: Send,
+    now: datetime | None = None,
+    run_id: str | None = None,
+    key: Key | None = None,
 ) -> RunRecord:
     """Start a run and return its record. A `run_id` of the caller's own cannot be started twice.
+
+    A `key` that came before with the same request gives the run that was started then.
 
     Raises a UserMistake for a request that cannot be carried out, RunInProgress where another run is in the way,
     NoRoom where it would not fit the disk.
     """
     now = now or moments.now()
     run_id = run_id or ledger.new_run_id()
+    request = replace(request, request_id=request.request_id or trace.request_id() or trace.new_request_id())
+    with trace.serving(request.request_id, run_id):
+        return _launch(services, request, send, now, run_id, key)
+
+
+def _launch(
+    services: Services, request: RunRequest, send: Send, now: datetime, run_id: str, key: Key | None
+) -> RunRecord:
     database = _database(services, request)
     ensure(services.cluster, database)
-    with services.cluster.connect(database, f"launch {run_id}") as connection:
-        plan = _plan(services, connection, run_id, request, now)
-        expected = estimate(services, connection, plan)
-        check_room(expected, services.settings.disk_reserve * GB)
-        ledger.open_run(connection, run_id, plan, requested_by=request.requested_by, subject=_subject(plan))
-        if plan.freeze is not None and plan.mends is None:
-            version = version_publishing.begin_version(connection, plan, plan.freeze.expires_on)
-            ledger.set_version(connection, run_id, version)
-        run_control.note(connection, run_id, to_json(request), to_json(expected))
+    with services.cluster.connect(database, "launch") as connection:
+        started, _ = once(connection, key, lambda: _open(services, connection, run_id, request, now))
         connection.commit()
         due = ledger.due(connection, database, resend=services.settings.resend, window=services.settings.run_window)
     send(due)
-    return run_records.find_run(services.cluster, run_id)
+    return run_records.find_run(services.cluster, started)
+
+
+def _open(services: Services, connection: Connection, run_id: str, request: RunRequest, now: datetime) -> str:
+    """Write a run to the ledger and return its id; the caller commits."""
+    plan = _plan(services, connection, run_id, request, now)
+    expected = estimate(services, connection, plan)
+    check_room(expected, services.settings.disk_reserve * GB)
+    ledger.open_run(connection, run_id, plan, requested_by=request.requested_by, subject=_subject(plan))
+    if plan.freeze is not None and plan.mends is None:
+        version = _begin_version(connection, plan)
+        ledger.set_version(connection, run_id, version)
+    run_control.note(connection, run_id, to_ledger(request), to_json(expected))
+    return run_id
+
+
+def _begin_version(connection: Connection, plan: Plan) -> int:
+    lost = plan.version_plan.rebuilds
+    if lost is not None:
+        return version_rebuild.reopen(connection, plan.stack.name, lost)
+    return version_publishing.begin_version(connection, plan, plan.version_plan.expires_on)
 
 
 def plan_run(services: Services, request: RunRequest, now: datetime | None = None) -> Plan:
@@ -94,18 +132,16 @@ def estimate(services: Services, connection: Connection, plan: Plan) -> Estimate
 
 
 def resume(services: Services, run_id: str, send: Send) -> RunRecord:
-    """Let a failed or cancelled run go on where its phase began, and return its record."""
-    # What the ended attempt staged must be gone before its successor stages under the same names.
-    janitor.clean(services.cluster, run_records.find_run(services.cluster, run_id).database)
-    database = run_control.resume(services.cluster, run_id)
+    """Let a failed or cancelled run go on from the units that are done, and return its record."""
+    database = resumption.resume(services.cluster, run_id)
     wake(services, [database], send)
     return run_records.find_run(services.cluster, run_id)
 
 
-def retry(services: Services, run_id: str, send: Send, requested_by: str) -> RunRecord:
+def retry(services: Services, run_id: str, send: Send, requested_by: str, key: Key | None = None) -> RunRecord:
     """Start a new run of the same request, and return its record."""
     request = from_json(run_control.request_of(services.cluster, run_id), RunRequest)
-    return launch(services, replace(request, requested_by=requested_by), send)
+    return launch(services, replace(request, requested_by=requested_by, request_id=""), send, key=key)
 
 
 def wake(services: Services, databases: Sequence[str], send: Send) -> None:
@@ -192,4 +228,4 @@ def _subject(plan: Plan) -> str | None:
     """What excludes a twin of a run that is not exclusive: one upload of a table, one retirement at a time."""
     if plan.kind is RunKind.RETIRE:
         return "retirement"
-    return f"upload of {plan.upload.table.name}" if plan.upload is not None else None
+    return run_control.subject_of_upload(plan.upload.table.name) if plan.upload is not None else None

@@ -28,7 +28,7 @@ def plan(connection: Connection, datastack: Datastack, request: RunRequest, as_o
         steps = given_steps(table, request.annotation_ids, roots=False)
     else:
         scan = unit("ingest.scan", ingest.Scan(table.name, roots=False), table.name)
-        steps = StepPlan("scan new annotations", (scan,)), StepPlan("look up points")
+        steps = StepPlan("scan new annotations", (scan,)), StepPlan("look up points"), StepPlan("index new tables")
     return Plan(RunKind.LOOKUP_SVID, steps, as_of, datastack, (table,))
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from ..domain.datastack import Resolution
-from ..domain.plan import RunKind
+from ..domain.plan import AnnotationSource, RunKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +33,9 @@ class RunRequest:
     `as_of` is the moment that a version is true of; without one it is now less the margin of the settings.
     `annotation_ids` narrows an ingest or a look-up of supervoxels to these rows of its table.
     `base_version`, `mends`, `phases` and `threads` (one number for each phase) belong to an incremental run.
+    `rebuilds` is the version whose lost database a freeze makes anew.
+    `request_id` is found in logs, statements and calls of everything that the run does (default: that of the
+    request being served, else a new one).
     `keep` newest versions of a datastack survive a retirement (default: the settings').
     """
 
@@ -49,7 +52,10 @@ class RunRequest:
     keep: int | None = None
     seconds: Sequence[float] = field(default=(0.1, 0.1, 0.1))
     requested_by: str = "0"
+    request_id: str = ""
     base_version: int | None = None
     mends: int | None = None
     phases: Sequence[int] | None = None
     threads: Sequence[int] | None = None
+    annotation_source: AnnotationSource = AnnotationSource.STORAGE
+    rebuilds: int | None = None

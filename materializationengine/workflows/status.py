@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from kombu.exceptions import OperationalError
@@ -15,12 +17,8 @@ _PATIENCE = 1.0
 
 def queue_length(celery: EngineCelery, queue: str) -> int:
     """Messages that wait in a queue. Raises GatewayUnavailable where the broker is down."""
-    try:
-        with celery.connection_for_read() as connection:
-            connection.ensure_connection(max_retries=1, timeout=2)
-            return int(connection.default_channel.queue_declare(queue, passive=False).message_count)
-    except OperationalError as error:
-        raise GatewayUnavailable(f"the broker does not answer: {error}") from error
+    with _connected(celery) as connection:
+        return int(connection.default_channel.queue_declare(queue, passive=False).message_count)
 
 
 def active_tasks(celery: EngineCelery) -> dict[str, Any] | None:
@@ -40,8 +38,19 @@ def workers(celery: EngineCelery) -> dict[str, Any]:
 
 
 def _inspect(celery: EngineCelery, question: str) -> dict[str, Any] | None:
+    # Celery's own connection would try for minutes before it says that nobody is there.
+    with _connected(celery) as connection:
+        answer: dict[str, Any] | None = getattr(
+            celery.control.inspect(timeout=_PATIENCE, connection=connection), question
+        )()
+    return answer
+
+
+@contextmanager
+def _connected(celery: EngineCelery) -> Iterator[Any]:
     try:
-        answer: dict[str, Any] | None = getattr(celery.control.inspect(timeout=_PATIENCE), question)()
+        with celery.connection_for_read() as connection:
+            connection.ensure_connection(max_retries=1, timeout=2)
+            yield connection
     except OperationalError as error:
         raise GatewayUnavailable(f"the broker does not answer: {error}") from error
-    return answer

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import socket
+from collections.abc import Iterable
+
 import structlog
 
 from ..bootstrap import Services
@@ -17,15 +20,19 @@ log = structlog.get_logger(__name__)
 class Rounds:
     """One worker's rounds. Its connections stay open from round to round, so that a round costs milliseconds."""
 
-    def __init__(self, services: Services) -> None:
+    def __init__(self, services: Services, queues: Iterable[str] = ()) -> None:
         self._services = services
         self._connections: dict[str, Connection] = {}
+        # Monitoring knows a worker by this connection, which the server drops with it.
+        self._sign = f"takes {','.join(sorted(queues))} {socket.gethostname()}"
+        self._there: Connection | None = None
 
     def __call__(self, *, resend: float) -> list[Message]:
         """Free units whose worker is gone, and say which messages to send again; drop what ended runs left.
 
         Raises StorageUnavailable where the server itself does not answer.
         """
+        self._be_there()
         found: list[Message] = []
         for database in live_databases(self._services.cluster):
             try:
@@ -44,8 +51,18 @@ class Rounds:
         window = self._services.settings.run_window
         found = ledger.sweep(connection, database, resend=resend, window=window)
         if janitor.has_work(connection):
-            janitor.clean(self._services.cluster, database)
+            janitor.clean(self._services.cluster, database, self._services.settings.keep_failed)
         return found
+
+    def _be_there(self) -> None:
+        try:
+            if self._there is not None:
+                self._there.rows("SELECT 1")
+                self._there.commit()
+                return
+        except DriverError:
+            self._there = None
+        self._there = self._services.cluster.connect(purpose=self._sign)
 
     def _forget(self, database: str) -> None:
         connection = self._connections.pop(database, None)
@@ -56,3 +73,6 @@ class Rounds:
         """Close every connection."""
         for database in list(self._connections):
             self._forget(database)
+        if self._there is not None:
+            self._there.close()
+            self._there = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from hypothesis import given
@@ -22,9 +23,9 @@ def registries(draw: st.DrawFn) -> list[VersionFacts]:
         parent = draw(st.sampled_from([None, None, *[facts.id for facts in found]]))
         status = draw(st.sampled_from(["AVAILABLE", "AVAILABLE", "AVAILABLE", "RUNNING", "FAILED", "EXPIRED"]))
         expires = draw(st.sampled_from([OLD, OLD, NOW, SOON, None]))
-        stack, pinned = draw(st.sampled_from(STACKS)), draw(st.booleans())
+        stack, pinned, in_use = draw(st.sampled_from(STACKS)), draw(st.booleans()), draw(st.booleans())
         valid = status == "AVAILABLE" and draw(st.sampled_from([True, True, True, False]))
-        found.append(VersionFacts(number, stack, number, status, valid, expires, parent, pinned))
+        found.append(VersionFacts(number, stack, number, status, valid, expires, parent, pinned, in_use))
     return found
 
 
@@ -34,7 +35,7 @@ def test_what_is_retired_is_needed_by_nobody(versions: list[VersionFacts], datas
     by_id = {facts.id: facts for facts in versions}
     retired = [by_id[id_] for id_ in decision.retire]
     for facts in retired:
-        assert facts.status == "AVAILABLE" and not facts.pinned
+        assert facts.status == "AVAILABLE" and not facts.pinned and not facts.in_use
         assert facts.expires_on is not None and facts.expires_on <= NOW
         assert datastack in (None, facts.datastack)
     stay = [facts for facts in versions if facts.id not in decision.retire]
@@ -59,19 +60,7 @@ def test_every_version_is_told_of_once_and_children_go_first(
 @given(registries())
 def test_a_second_look_retires_nothing_more(versions: list[VersionFacts]) -> None:
     gone = set(decide(versions, NOW).retire)
-    after = [
-        VersionFacts(
-            f.id,
-            f.datastack,
-            f.version,
-            "EXPIRED" if f.id in gone else f.status,
-            f.valid,
-            f.expires_on,
-            f.parent,
-            f.pinned,
-        )
-        for f in versions
-    ]
+    after = [replace(f, status="EXPIRED" if f.id in gone else f.status) for f in versions]
     assert decide(after, NOW).retire == ()
 
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import os
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -12,21 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.browser import open_browser
+
 from .conftest import Server, Starter
 from .scene import Point, Scene
 from .test_edits import TABLE, root_of, roots
-
-FLAGS = (
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--window-size=1400,1000",
-)
 
 
 @pytest.fixture(scope="module")
@@ -43,24 +31,8 @@ def scene(world: Path) -> Scene:
 
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    binaries = shutil.which("chromium"), shutil.which("chromedriver")
-    if None in binaries and os.environ.get("CI") != "true":
-        pytest.skip("no chromium: apt-get install chromium chromium-driver")
-    webdriver = pytest.importorskip("selenium.webdriver") if os.environ.get("CI") != "true" else _webdriver()
-    options = webdriver.ChromeOptions()
-    options.binary_location = str(binaries[0])
-    for flag in (*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('profile')}"):
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(str(binaries[1])))
-    yield driver
-    driver.quit()
-
-
-def _webdriver() -> Any:
-    from selenium import webdriver
-
-    return webdriver
+    with open_browser(tmp_path_factory.mktemp("profile")) as driver:
+        yield driver
 
 
 class Page:

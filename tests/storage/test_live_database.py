@@ -13,7 +13,7 @@ from alembic.runtime.migration import MigrationContext
 from materializationengine.domain.errors import ConfigurationError
 from materializationengine.kernel.postgres import PrivateCluster
 from materializationengine.storage.engines import Cluster
-from materializationengine.storage.live_database import ensure, exists, live_databases, migrate
+from materializationengine.storage.live_database import TEMPLATE, ensure, exists, live_databases, migrate
 from materializationengine.storage.models import Base
 from tests.harness import drop_databases
 
@@ -40,6 +40,20 @@ def test_eight_at_once_make_one(cluster: Cluster, datastack: str) -> None:
     assert name in live_databases(cluster)
 
 
+def test_a_template_that_was_left_half_made_is_made_anew(cluster: Cluster, live: str, datastack: str) -> None:
+    """Whoever made it was killed between its two names; the next one must not stumble over the first."""
+    with closing(cluster.raw()) as admin, admin.cursor() as cursor:
+        admin.autocommit = True
+        cursor.execute(f"ALTER DATABASE {TEMPLATE} RENAME TO {datastack}_kept")
+        try:
+            cursor.execute(f"CREATE DATABASE {TEMPLATE}_new TEMPLATE template0")
+            ensure(cluster, f"{datastack}_other_volume")
+            assert exists(cluster, TEMPLATE) and not exists(cluster, f"{TEMPLATE}_new")
+        finally:
+            cursor.execute(f"DROP DATABASE IF EXISTS {TEMPLATE}")
+            cursor.execute(f"ALTER DATABASE {datastack}_kept RENAME TO {TEMPLATE}")
+
+
 def test_the_migrations_make_what_the_models_read(cluster: Cluster, live: str) -> None:
     with cluster.engine(live).connect() as connection:
         context = MigrationContext.configure(connection, opts={"include_schemas": True, "compare_type": True})
@@ -59,8 +73,21 @@ def _concerns(difference: object, tables: set[str]) -> bool:
 def test_a_database_of_a_newer_layout_is_refused(cluster: Cluster, live: str) -> None:
     with closing(cluster.raw(live)) as connection, connection, connection.cursor() as cursor:
         cursor.execute("UPDATE matengine.alembic_version SET version_num = '9999'")
-    with pytest.raises(ConfigurationError, match="newer than this code knows"):
+    with pytest.raises(ConfigurationError, match="newer than this release knows"):
         migrate(cluster, live)
+
+
+def test_two_rows_of_one_version_are_named(cluster: Cluster, live: str) -> None:
+    """CAVE has no such index, so a database of its own may hold them."""
+    with closing(cluster.raw(live)) as connection, connection, connection.cursor() as cursor:
+        cursor.execute("DROP SCHEMA matengine CASCADE")
+        cursor.execute("DROP INDEX analysisversion_datastack_version_key")
+        for _ in range(2):
+            cursor.execute(
+                "INSERT INTO analysisversion (datastack, version, time_stamp, status) VALUES ('d', 3, now(), 'FAILED')"
+            )
+    with pytest.raises(ConfigurationError, match=r"\(datastack, version\)=\(d, 3\) is duplicated"):
+        ensure(cluster, live)
 
 
 def test_an_older_caves_tables_are_adopted(cluster: Cluster, postgres: PrivateCluster, datastack: str) -> None:

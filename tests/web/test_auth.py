@@ -81,6 +81,7 @@ OPEN = [
     "/health/live",
     "/health/ready",
     "/health",
+    "/metrics",
     "/materialize/version",
     "/materialize/api/versions",
     "/annotation/api/versions",
@@ -154,7 +155,7 @@ def test_a_trigger_of_a_table_takes_who_may_write_to_it(
 ) -> None:
     asked: list[str] = []
 
-    def launch(services: Any, request: Any, send: Any) -> Any:
+    def launch(services: Any, request: Any, send: Any, **_: Any) -> Any:
         asked.append(request.table)
         raise RunInProgress
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import gzip
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -48,11 +49,14 @@ def test_no_worker_is_no_error(client: FlaskClient) -> None:
     assert set(info.values()) == {None}
 
 
-def test_a_broker_that_is_down_is_named(settings: Settings) -> None:
+@pytest.mark.parametrize("path", ["celery/status/queue", "celery/status/info", "workflow/status/active"])
+def test_a_broker_that_is_down_is_named(settings: Settings, path: str) -> None:
     app = create_app(settings)
-    answer = app.test_client().get(f"{V2}/celery/status/queue")
+    started = time.monotonic()
+    answer = app.test_client().get(f"{V2}/{path}")
     parts(app).close()
     assert answer.status_code == 503 and "broker" in answer.json["message"], answer.text
+    assert time.monotonic() - started < 6
 
 
 def test_a_volume_and_what_it_holds(client: FlaskClient) -> None:

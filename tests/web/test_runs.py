@@ -32,7 +32,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[RunRequest]:
     """The requests that reach the floor below, which is not entered."""
     seen: list[RunRequest] = []
 
-    def launch(services: Any, request: RunRequest, send: Any) -> RunRecord:
+    def launch(services: Any, request: RunRequest, send: Any, **_: Any) -> RunRecord:
         seen.append(request)
         return RunRecord(
             "abc", request.kind, request.datastack, None, RunStatus.RUNNING, None, None, "0", MOMENT, None, "db"

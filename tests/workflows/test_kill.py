@@ -80,6 +80,7 @@ def test_a_worker_killed_at_every_action_before_within_and_after(
 
 
 @pytest.mark.faults
+@pytest.mark.timeout(1200)
 @pytest.mark.parametrize("point", POINTS)
 def test_a_worker_killed_once_at_every_unit_of_every_workflow(
     engine: Engine,

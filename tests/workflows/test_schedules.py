@@ -134,7 +134,7 @@ def test_a_beat_that_died_between_taking_a_slot_and_starting_its_run_loses_and_d
     look(engine.services, schedule, lambda _: None, NOW)
     with engine.services.cluster.connect() as connection:
         assert schedules.take(connection, schedule.name, slot)
-        assert schedules.unsettled(connection, schedule.name) == []
+        assert schedules.unsettled(connection, schedule.name, 300.0) == []
         connection.execute("UPDATE matengine.firing SET decided = decided - interval '1 hour' WHERE schedule = $1",
                            schedule.name)  # fmt: skip
         connection.commit()

@@ -8,7 +8,9 @@ WHERE datname = current_database() AND backend_type = 'client backend' AND backe
 ORDER BY xact_start
 
 -- end_sessions --
-SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s AND pid <> pg_backend_pid()
+-- Renaming and dropping send the server's own processes away, which a role that is no superuser may not.
+SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+WHERE datname = %s AND pid <> pg_backend_pid() AND backend_type = 'client backend'
 
 -- user_tables --
 SELECT c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
@@ -26,11 +28,10 @@ SELECT DISTINCT supervoxel FROM ({parts}) p WHERE supervoxel IS NOT NULL
 CREATE TEMPORARY TABLE roots_at (supervoxel bigint, root bigint) ON COMMIT DROP
 
 -- sampled_pairs --
--- Distinct supervoxels with the root beside them; the hash spreads a sample evenly over the volume.
-SELECT supervoxel, root FROM (
-  SELECT DISTINCT {supervoxel} AS supervoxel, {root} AS root FROM {table}
-  WHERE {supervoxel} IS NOT NULL AND {root} IS NOT NULL) pairs
-ORDER BY hashint8extended(supervoxel, 0) LIMIT $1::bigint
+-- Distinct supervoxels with the root beside them. The hash spreads a sample evenly over the volume, and is looked at
+-- before anything is gathered: a pass over the table, without a sort of it.
+SELECT DISTINCT {supervoxel} AS supervoxel, {root} AS root FROM {table}
+WHERE (hashint8extended({supervoxel}, 0) & 1048575) < $1::bigint AND {root} IS NOT NULL
 
 -- null_roots --
 SELECT count(*) FROM {table} WHERE {condition}

@@ -39,7 +39,10 @@ DO UPDATE SET reason = excluded.reason, last_tried = excluded.last_tried
 
 -- forget_history --
 -- Nobody vouches any more for a root that was wrong.
-DELETE FROM matengine.root_history h USING {segmentation} s
+DELETE FROM matengine.root_span WHERE pcg_table = $1 AND root = ANY ($2::bigint[])
+
+-- forget_held --
+DELETE FROM matengine.root_held h USING {segmentation} s
 WHERE h.pcg_table = $1 AND s.{root} = ANY ($2::bigint[]) AND h.supervoxel = s.{supervoxel} AND h.root = s.{root}
 
 -- remove_roots --

@@ -1,9 +1,11 @@
 Statements of a version that is made from a base version. The base is only read; its temporary tables are the reader's own.
 
 -- base_version --
+-- Held until the run is in the ledger, so that nobody retires the base in between.
 SELECT v.status::text, v.valid, h.time_stamp, h.datastack, h.version
 FROM analysisversion v JOIN analysisversion h ON h.id = coalesce(v.parent_version, v.id)
 WHERE v.datastack = $1 AND v.version = $2::int
+FOR SHARE OF v, h
 
 -- version_numbers --
 SELECT version FROM analysisversion
@@ -11,7 +13,7 @@ WHERE datastack = $1 AND status = 'AVAILABLE' AND valid ORDER BY version DESC LI
 
 -- version_state --
 SELECT time_stamp, status::text, coalesce(is_merged, true), parent_version IS NOT NULL
-FROM analysisversion WHERE datastack = $1 AND version = $2::int
+FROM analysisversion WHERE datastack = $1 AND version = $2::int FOR SHARE
 
 -- version_table_names --
 SELECT t.table_name FROM analysistables t JOIN analysisversion v ON v.id = t.analysisversion_id
@@ -32,6 +34,11 @@ SELECT DISTINCT supervoxel FROM ({parts}) p WHERE supervoxel IS NOT NULL
 -- Rows that left between the two moments; those that a legacy client switched off have no moment, and are named each time.
 SELECT a.id FROM {annotation} a
 WHERE a.deleted > {since} AND a.deleted <= {until} OR a.valid IS FALSE AND a.deleted IS NULL
+
+-- live_roots --
+-- The live table stands at the version's moment.
+SELECT s.{supervoxel}, s.{root} FROM {segmentation} s JOIN pg_temp.asked a ON a.supervoxel = s.{supervoxel}
+WHERE s.{root} IS NOT NULL
 
 -- history_roots --
 -- A root id is never used twice, so between the first and the last moment it was seen it held.
@@ -112,7 +119,7 @@ FROM analysisversion v JOIN analysisversion h ON h.id = coalesce(v.parent_versio
 WHERE v.datastack = $1 AND v.status = 'AVAILABLE' AND v.valid AND h.time_stamp <= $2::timestamp
   AND coalesce(h.is_merged, true) = $3 AND (v.expires_on IS NULL OR v.expires_on > $4::timestamp)
   AND EXISTS (SELECT 1 FROM pg_database d WHERE d.datname = h.datastack || '__mat' || h.version)
-ORDER BY h.time_stamp DESC, v.version DESC LIMIT 1
+ORDER BY h.time_stamp DESC, v.version DESC LIMIT 1 FOR SHARE OF v, h
 
 -- changed_rows --
 -- By the indexes on both columns.

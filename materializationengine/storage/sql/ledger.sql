@@ -30,7 +30,7 @@ FROM matengine.run r
 WHERE u.id = $1::bigint AND u.status IN ('READY', 'RUNNING') AND r.id = u.run_id AND r.status = 'RUNNING'
   AND NOT EXISTS (SELECT 1 FROM matengine.pause p WHERE p.scope IN ('*', r.datastack))
 RETURNING u.id, u.run_id, u.position, u.action, u.args::text AS args, u.attempt, u.label,
-          r.plan::text AS plan, r.token, r.version
+          r.plan::text AS plan, r.token, r.version, coalesce(r.request ->> 'request_id', '') AS request_id
 
 -- fence_unit --
 SELECT 1 FROM matengine.unit u JOIN matengine.run r ON r.id = u.run_id
@@ -60,15 +60,22 @@ UPDATE matengine.run SET position = $2::int WHERE id = $1
 UPDATE matengine.run SET status = 'SUCCEEDED', finished = clock_timestamp() WHERE id = $1 AND status = 'RUNNING'
 
 -- retry_unit --
+-- READY where a sweeper was quicker than the worker whose connection broke; the attempt says that it is still ours.
 UPDATE matengine.unit
-SET status = 'READY', failures = failures + 1, error = $3, owner = NULL,
+SET status = 'READY', failures = failures + 1, error = $3, owner = NULL, sends = 0,
     send_after = clock_timestamp() + make_interval(secs => $4::float8 * power(2, failures))
-WHERE id = $1::bigint AND attempt = $2::int AND status = 'RUNNING'
+WHERE id = $1::bigint AND attempt = $2::int AND status IN ('RUNNING', 'READY')
 RETURNING failures
+
+-- leave_unit --
+-- Not an attempt: the caller holds the unit's advisory lock and did nothing. A newer worker may come soon.
+UPDATE matengine.unit
+SET status = 'READY', owner = NULL, attempt = attempt - 1, send_after = clock_timestamp() + interval '5 seconds'
+WHERE id = $1::bigint AND attempt = $2::int AND status = 'RUNNING'
 
 -- fail_unit --
 UPDATE matengine.unit SET status = 'FAILED', failures = failures + 1, error = $3, finished = clock_timestamp()
-WHERE id = $1::bigint AND attempt = $2::int AND status = 'RUNNING'
+WHERE id = $1::bigint AND attempt = $2::int AND status IN ('RUNNING', 'READY')
 RETURNING run_id
 
 -- end_run --
@@ -87,21 +94,35 @@ WHERE id IN (SELECT id FROM matengine.unit
 UPDATE matengine.unit u SET status = 'CANCELLED', finished = clock_timestamp()
 FROM matengine.run r WHERE r.id = u.run_id AND r.status <> 'RUNNING' AND u.status = 'READY'
 
--- held_units --
--- Advisory locks on units that a living backend of this database holds now.
-SELECT ((l.classid::bigint << 32) | l.objid::bigint) - $1::bigint
-FROM pg_locks l JOIN pg_database d ON d.oid = l.database
-WHERE l.locktype = 'advisory' AND l.objsubid = 1 AND d.datname = current_database() AND l.granted
-
 -- free_lost_units --
--- RUNNING without a holder: its worker died. The claim takes them over.
-UPDATE matengine.unit SET status = 'READY', owner = NULL, send_after = clock_timestamp(),
+-- RUNNING without a holder: its worker died. The claim takes them over. One statement, so that the locks are looked at
+-- after the units: a unit that was claimed in between is not seen as RUNNING, rather than seen without its lock. A unit
+-- whose row is held is at work, and is not waited for.
+UPDATE matengine.unit SET status = 'READY', owner = NULL, sends = 0, send_after = clock_timestamp(),
     error = 'its worker ended while it ran'
-WHERE status = 'RUNNING' AND NOT (id = ANY ($1))
+WHERE id IN (
+  SELECT u.id FROM matengine.unit u
+  WHERE u.status = 'RUNNING' AND NOT EXISTS (
+    SELECT 1 FROM pg_locks l JOIN pg_database d ON d.oid = l.database
+    WHERE l.locktype = 'advisory' AND l.objsubid = 1 AND d.datname = current_database() AND l.granted
+      AND ((l.classid::bigint << 32) | l.objid::bigint) = $1::bigint + u.id)
+  FOR UPDATE OF u SKIP LOCKED)
 RETURNING id
 
 -- overdue_owners --
-SELECT id FROM matengine.unit WHERE status = 'RUNNING' AND lease_until < clock_timestamp()
+-- Past the lease of the claim, and past what the worker said since.
+SELECT u.id FROM matengine.unit u LEFT JOIN matengine.renewed_lease l ON l.unit_id = u.id AND l.attempt = u.attempt
+WHERE u.status = 'RUNNING' AND greatest(u.lease_until, l.until) < clock_timestamp()
+
+-- renew_lease --
+INSERT INTO matengine.renewed_lease AS l (unit_id, attempt, until)
+VALUES ($1::bigint, $2::int, clock_timestamp() + make_interval(secs => $3::float8))
+ON CONFLICT (unit_id) DO UPDATE SET attempt = excluded.attempt, until = excluded.until
+WHERE l.attempt <= excluded.attempt
+
+-- forget_leases --
+DELETE FROM matengine.renewed_lease l
+WHERE NOT EXISTS (SELECT 1 FROM matengine.unit u WHERE u.id = l.unit_id AND u.status = 'RUNNING')
 
 -- end_holder --
 SELECT pg_terminate_backend(l.pid) FROM pg_locks l JOIN pg_database d ON d.oid = l.database
@@ -109,21 +130,28 @@ WHERE l.locktype = 'advisory' AND l.objsubid = 1 AND d.datname = current_databas
   AND ((l.classid::bigint << 32) | l.objid::bigint) = $1::bigint
 
 -- units_to_send --
--- Each sending doubles the wait before the next, so a long queue is not filled with repetitions. Of one run at most
--- $2 units are on the way or at work, so that a long run leaves room for what comes after it.
+-- Each sending doubles the wait before the next, up to sixteen times $1, so a long queue is not filled with repetitions,
+-- and an outage of the broker is not followed by one as long. Where $1 is 0, whatever was sent counts as lost. Of one
+-- run at most $2 units are on the way or at work, so that a long run leaves room for what comes after it. What is urgent
+-- overtakes the rest on its queue: all units of a step of at most $3, and of a longer one the first on the way and each
+-- $2nd, so that a stream of short runs cannot hold a long one up for ever.
 WITH open AS (
-  SELECT u.id, u.run_id, u.status = 'RUNNING' OR u.sends > 0 AS sent, u.send_after <= clock_timestamp() AS due
+  SELECT u.id, u.run_id, u.status = 'RUNNING' OR u.sends > 0 AS sent,
+         u.send_after <= clock_timestamp() OR u.sends > 0 AND $1::float8 = 0 AS due
   FROM matengine.unit u JOIN matengine.run r ON r.id = u.run_id
   WHERE r.status = 'RUNNING' AND u.status IN ('READY', 'RUNNING')
     AND NOT EXISTS (SELECT 1 FROM matengine.pause p WHERE p.scope IN ('*', r.datastack))),
 placed AS (
-  SELECT id, due, sent, row_number() OVER (PARTITION BY run_id ORDER BY NOT sent, id) AS place FROM open)
+  SELECT id, due, sent, row_number() OVER (PARTITION BY run_id ORDER BY NOT sent, id) AS place,
+         count(*) OVER (PARTITION BY run_id) AS all_open
+  FROM open)
 UPDATE matengine.unit u
-SET sends = sends + 1, send_after = clock_timestamp() + make_interval(secs => $1::float8 * power(2, least(sends, 10)))
-FROM placed p
-WHERE p.id = u.id AND p.due AND (p.sent OR p.place <= $2::int)
-  AND u.status = 'READY' AND u.send_after <= clock_timestamp()
-RETURNING u.id, u.action
+SET sends = sends + 1, send_after = clock_timestamp() + make_interval(secs => $1::float8 * power(2, least(sends, 4)))
+FROM placed p, matengine.run r
+WHERE p.id = u.id AND r.id = u.run_id AND p.due AND (p.sent OR p.place <= $2::int)
+  AND u.status = 'READY' AND (u.send_after <= clock_timestamp() OR u.sends > 0 AND $1::float8 = 0)
+RETURNING u.id, u.action, u.run_id, coalesce(r.request ->> 'request_id', ''),
+          p.all_open <= $3::int OR p.place = 1 OR u.id % $2::int = 0
 
 -- runs --
 SELECT r.id, r.kind, r.datastack, r.as_of, r.status, r.version, r.position, r.error, r.requested_by, r.created,
@@ -145,4 +173,5 @@ WHERE run_id = $1 ORDER BY id
 
 -- over_runs --
 -- Locked until what they left is dropped: a run that is resumed waits for that.
-SELECT id FROM matengine.run WHERE id = ANY ($1) AND status <> 'RUNNING' FOR SHARE
+SELECT id FROM matengine.run WHERE id = ANY ($1) AND status <> 'RUNNING'
+  AND (status <> 'FAILED' OR finished <= clock_timestamp() - make_interval(secs => $2::float8)) FOR SHARE

@@ -64,3 +64,12 @@ DO UPDATE SET attempts = u.attempts + 1, last_tried = excluded.last_tried, reaso
 
 -- has_roots --
 SELECT EXISTS (SELECT 1 FROM {segmentation} WHERE {any_root})
+
+-- count_indexes --
+SELECT count(*) FROM pg_index WHERE indrelid = $1::regclass
+
+-- has_foreign_key --
+SELECT EXISTS (SELECT 1 FROM pg_constraint WHERE conrelid = $1::regclass AND contype = 'f')
+
+-- unchecked_foreign_keys --
+SELECT conname FROM pg_constraint WHERE conrelid = $1::regclass AND contype = 'f' AND NOT convalidated

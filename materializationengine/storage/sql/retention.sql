@@ -1,11 +1,25 @@
 Retention, pins and virtual versions: statements on the registry of one live database.
 
+-- hold_versions --
+-- Nobody can make a virtual version of one that is being retired, nor begin a run on it. A statement of its own:
+-- what was committed while it waited is seen by the next one only.
+SELECT id FROM analysisversion ORDER BY id FOR UPDATE
+
 -- facts --
--- All versions of the database, locked: a virtual version cannot be made of one that is being retired.
 SELECT v.id, v.datastack, v.version, v.status::text, coalesce(v.valid, false), v.expires_on, v.parent_version,
-       p.analysisversion_id IS NOT NULL
+       p.analysisversion_id IS NOT NULL, v.id IN (SELECT id FROM ({in_use}) busy)
 FROM analysisversion v LEFT JOIN matengine.pin p ON p.analysisversion_id = v.id
-ORDER BY v.id FOR UPDATE OF v
+ORDER BY v.id
+
+-- in_use --
+-- Versions that an active run reads as its base, or mends.
+SELECT v.id, r.id AS run FROM analysisversion v
+JOIN matengine.run r ON r.plan #>> '{{incremental,database}}' = v.datastack || '__mat' || v.version
+    OR (r.datastack = v.datastack AND (r.plan #>> '{{incremental,mends}}')::int = v.version)
+WHERE r.status = 'RUNNING'
+
+-- runs_on --
+SELECT run FROM ({in_use}) busy WHERE id = $1::int
 
 -- expire --
 -- Marked before anything is dropped, so that no reader is sent to a database that goes away.

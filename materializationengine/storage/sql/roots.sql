@@ -1,14 +1,15 @@
 Statements of a root update. Its staging tables outlive transactions, so they are logged.
 
 -- create_expired --
-CREATE TABLE IF NOT EXISTS {expired} (root bigint PRIMARY KEY)
+CREATE TABLE {expired} (root bigint PRIMARY KEY)
 
--- create_looked_up --
-CREATE TABLE IF NOT EXISTS {looked_up} (supervoxel bigint PRIMARY KEY, root bigint, asked boolean NOT NULL DEFAULT false)
+-- create_answers --
+-- Filled by look-ups side by side, each range once, and read as a whole: an index would only cost.
+CREATE TABLE {answers} (supervoxel bigint NOT NULL, root bigint)
 
 -- create_born --
 -- When a root came to be, as the graph says: it holds its supervoxels from that moment until an edit replaces it.
-CREATE TABLE IF NOT EXISTS {born} (root bigint PRIMARY KEY, born timestamp NOT NULL)
+CREATE TABLE {born} (root bigint PRIMARY KEY, born timestamp NOT NULL)
 
 -- undated --
 SELECT root FROM pg_temp.asked_roots a WHERE NOT EXISTS (SELECT 1 FROM {born} b WHERE b.root = a.root) ORDER BY root
@@ -17,68 +18,92 @@ SELECT root FROM pg_temp.asked_roots a WHERE NOT EXISTS (SELECT 1 FROM {born} b 
 INSERT INTO {born} (root, born) SELECT root, born FROM pg_temp.dated ON CONFLICT DO NOTHING
 
 -- stage_supervoxels --
--- Supervoxels whose root has expired or is owed; one scan, or the root's index where few roots expired.
-INSERT INTO {looked_up} (supervoxel)
-SELECT DISTINCT s.{supervoxel} FROM {segmentation} s
-WHERE s.{supervoxel} IS NOT NULL AND ({condition})
-ON CONFLICT DO NOTHING
+-- What must be asked, with the root that it has now, of all tables at once. Sorted, so its index is built in one go.
+CREATE TABLE {asked} AS
+SELECT DISTINCT supervoxel, held FROM ({parts}) p WHERE supervoxel IS NOT NULL ORDER BY supervoxel
+
+-- index_staged --
+CREATE INDEX ON {asked} (supervoxel)
+
+-- all_supervoxels --
+SELECT s.{supervoxel} AS supervoxel, {held} AS held FROM {segmentation} s
+
+-- outdated_supervoxels --
+-- Roots that expired, by their index where they are few, and roots that are owed.
+SELECT s.{supervoxel} AS supervoxel, {held} AS held FROM {segmentation} s JOIN {expired} e ON e.root = s.{root}
+UNION ALL SELECT s.{supervoxel}, NULL FROM {segmentation} s WHERE s.{root} IS NULL
+
+-- count_staged --
+SELECT count(DISTINCT supervoxel) FROM {asked}
 
 -- stage_ranges --
-SELECT min(supervoxel), max(supervoxel), count(*)
-FROM (SELECT supervoxel, (row_number() OVER (ORDER BY supervoxel) - 1) / $1::bigint AS batch
-      FROM {looked_up} WHERE NOT asked) numbered
+SELECT min(supervoxel), max(supervoxel), count(DISTINCT supervoxel)
+FROM (SELECT supervoxel, (dense_rank() OVER (ORDER BY supervoxel) - 1) / $1::bigint AS batch FROM {asked}) numbered
 GROUP BY batch ORDER BY 1
 
 -- staged_range --
-SELECT supervoxel FROM {looked_up}
-WHERE supervoxel BETWEEN $1::bigint AND $2::bigint AND NOT asked ORDER BY supervoxel
+SELECT supervoxel, held FROM {asked} WHERE supervoxel BETWEEN $1::bigint AND $2::bigint ORDER BY supervoxel
 
--- fill_stage --
--- An answer that is no root leaves NULL: such a row must not keep a root of another moment.
-INSERT INTO {looked_up} (supervoxel, root, asked) SELECT supervoxel, root, true FROM pg_temp.looked
-ON CONFLICT (supervoxel) DO UPDATE SET root = excluded.root, asked = true
+-- hold_roots --
+-- That a supervoxel was in a root is true for ever: it may stand here before the update is done, or if it never is.
+INSERT INTO matengine.root_held (supervoxel, root, pcg_table) SELECT supervoxel, root, $1 FROM pg_temp.held
+ON CONFLICT DO NOTHING
 
--- staged_roots_missing --
--- Supervoxels that came into the table after the scan (an ingest ran beside us).
-SELECT DISTINCT s.{supervoxel} FROM {segmentation} s
-WHERE s.{supervoxel} IS NOT NULL AND ({condition})
-  AND NOT EXISTS (SELECT 1 FROM {looked_up} l WHERE l.supervoxel = s.{supervoxel})
+-- outdated_rows --
+-- Rows with a root that expired or is owed in this column.
+SELECT s.id, {columns} FROM {segmentation} s JOIN {expired} e ON e.root = s.{root}
+UNION SELECT s.id, {columns} FROM {segmentation} s WHERE s.{root} IS NULL
 
 -- build_patch --
+-- Rows whose answer differs, and rows that should have been asked and were not (late). In the order of their ids, which
+-- is that of the table on disk, so that the update goes through its pages once.
 CREATE TEMPORARY TABLE patch ON COMMIT DROP AS
-SELECT s.id, {patched} FROM {segmentation} s {joins} WHERE {changed}
+SELECT {columns} FROM {source} t {joins} WHERE {wanted} ORDER BY t.id
+
+-- apply_patch --
+UPDATE {segmentation} s SET {assignments} FROM pg_temp.patch p WHERE p.id = s.id
+
+-- late_supervoxels --
+SELECT DISTINCT {supervoxel} FROM pg_temp.patch WHERE {late} ORDER BY 1
+
+-- count_patch --
+SELECT count(*) FROM pg_temp.patch
 
 -- note_replaced --
 -- The root that is replaced was last seen true at the table's mark before this run, and held since it came to be.
 -- An edit that became visible late shows by a new root that is older than that mark: what was seen since was wrong.
-INSERT INTO matengine.root_history AS h (pcg_table, supervoxel, root, first_seen, last_seen)
-SELECT DISTINCT $1, s.{supervoxel}, s.{root}, least(b.born, $2::timestamp),
-       least($2::timestamp, next.born - interval '1 microsecond')
-FROM {segmentation} s JOIN pg_temp.patch p ON p.id = s.id
-LEFT JOIN {born} b ON b.root = s.{root} LEFT JOIN {born} next ON next.root = p.{root}
-WHERE s.{root} IS NOT NULL AND p.{root} IS DISTINCT FROM s.{root} AND s.{supervoxel} <> 0
-ON CONFLICT (pcg_table, supervoxel, root) DO UPDATE
+INSERT INTO matengine.root_span AS h (pcg_table, root, first_seen, last_seen)
+SELECT $1, p.root, min(least(b.born, $2::timestamp)), min(least($2::timestamp, next.born - interval '1 microsecond'))
+FROM (SELECT DISTINCT {old} AS root, {new} AS following FROM pg_temp.patch
+      WHERE {old} <> 0 AND {new} IS DISTINCT FROM {old} AND {supervoxel} <> 0) p
+LEFT JOIN {born} b ON b.root = p.root LEFT JOIN {born} next ON next.root = p.following
+GROUP BY p.root
+ON CONFLICT (pcg_table, root) DO UPDATE
 SET first_seen = least(h.first_seen, excluded.first_seen),
     last_seen = CASE WHEN excluded.last_seen < $2::timestamp THEN least(h.last_seen, excluded.last_seen)
                      ELSE greatest(h.last_seen, excluded.last_seen) END
 
 -- note_written --
-INSERT INTO matengine.root_history AS h (pcg_table, supervoxel, root, first_seen, last_seen)
-SELECT DISTINCT $1, s.{supervoxel}, p.{root}, least(b.born, $2::timestamp), $2::timestamp
-FROM {segmentation} s JOIN pg_temp.patch p ON p.id = s.id LEFT JOIN {born} b ON b.root = p.{root}
-WHERE p.{root} IS NOT NULL AND p.{root} IS DISTINCT FROM s.{root} AND s.{supervoxel} <> 0
-ON CONFLICT (pcg_table, supervoxel, root) DO UPDATE
+INSERT INTO matengine.root_span AS h (pcg_table, root, first_seen, last_seen)
+SELECT $1, p.root, least(b.born, $2::timestamp), $2::timestamp
+FROM (SELECT DISTINCT {new} AS root FROM pg_temp.patch
+      WHERE {new} <> 0 AND {new} IS DISTINCT FROM {old} AND {supervoxel} <> 0) p
+LEFT JOIN {born} b ON b.root = p.root
+ON CONFLICT (pcg_table, root) DO UPDATE
 SET last_seen = greatest(h.last_seen, excluded.last_seen), first_seen = least(h.first_seen, excluded.first_seen)
 
--- apply_patch --
-WITH changed AS (
-  UPDATE {segmentation} s SET {assignments} FROM pg_temp.patch p WHERE p.id = s.id RETURNING 1)
-SELECT count(*) FROM changed
+-- hold_late --
+-- What came into the table after the scan.
+INSERT INTO matengine.root_held (supervoxel, root, pcg_table)
+SELECT DISTINCT p.{supervoxel}, p.{old}, $1 FROM pg_temp.patch p
+WHERE p.{old} <> 0 AND p.{new} IS DISTINCT FROM p.{old} AND p.{supervoxel} <> 0
+  AND NOT EXISTS (SELECT 1 FROM {asked} a WHERE a.supervoxel = p.{supervoxel} AND a.held = p.{old})
+ON CONFLICT DO NOTHING
 
 -- note_owed --
 INSERT INTO matengine.unresolved AS u (table_name, annotation_id, column_name, reason, first_seen, last_tried)
-SELECT $1, s.id, $2, 'unknown_to_graph', $3::timestamp, $3::timestamp
-FROM {segmentation} s JOIN pg_temp.patch p ON p.id = s.id WHERE s.{root} IS NULL AND s.{supervoxel} IS NOT NULL
+SELECT DISTINCT $1, id, $2, 'unknown_to_graph', $3::timestamp, $3::timestamp
+FROM pg_temp.patch WHERE {new} IS NULL AND {supervoxel} IS NOT NULL
 ON CONFLICT (table_name, annotation_id, column_name)
 DO UPDATE SET attempts = u.attempts + 1, last_tried = excluded.last_tried
 

@@ -1,0 +1,1 @@
+"""Watching the service: what is checked, what is measured, and how fresh either is."""
