@@ -34,6 +34,17 @@ def add_primary_key(table: str, *, schema: str = "public", name: str | None = No
     return f"ALTER TABLE {qualified(table, schema)} ADD CONSTRAINT {key} PRIMARY KEY (id)"
 
 
+def unique_index(table: str, *, schema: str = "public", name: str) -> str:
+    """What the primary key of a table that will be called `name` is made of; other indexes may be built beside it."""
+    return f"CREATE UNIQUE INDEX {quote(bounded(f'{name}_pkey'))} ON {qualified(table, schema)} (id)"
+
+
+def key_from_index(table: str) -> str:
+    """The primary key, from `unique_index`; nothing is read."""
+    key = quote(bounded(f"{table}_pkey"))
+    return f"ALTER TABLE {qualified(table)} ADD CONSTRAINT {key} PRIMARY KEY USING INDEX {key}"
+
+
 def add_identity(table: str, *, schema: str = "public", start: int = 1) -> str:
     """Let the table number its own rows from `start`, while callers may still give ids."""
     return (
