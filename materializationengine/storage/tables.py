@@ -28,10 +28,10 @@ def _definition(column: Column) -> str:
     return f"{quote(column.name)} {column.type.value}" + ("" if column.nullable else " NOT NULL")
 
 
-def add_primary_key(table: str, *, schema: str = "public", name: str | None = None) -> str:
+def add_primary_key(table: str) -> str:
     """The primary key on `id`, under the name that it has in CAVE."""
-    key = quote(bounded(f"{name or table}_pkey"))
-    return f"ALTER TABLE {qualified(table, schema)} ADD CONSTRAINT {key} PRIMARY KEY (id)"
+    key = quote(bounded(f"{table}_pkey"))
+    return f"ALTER TABLE {qualified(table)} ADD CONSTRAINT {key} PRIMARY KEY (id)"
 
 
 def unique_index(table: str, *, schema: str = "public", name: str) -> str:
