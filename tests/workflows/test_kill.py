@@ -28,6 +28,8 @@ from tests.harness import Engine, Neighbors, drop_databases
 from tests.workflows import chain
 from tests.workflows.workers import CRASHING_APP, wait_for, worker
 
+pytestmark = pytest.mark.timeout(900)  # dozens of deaths take their time on a busy machine
+
 POINTS = ("claimed", "worked", "committed")
 ALL_KILLED = ("bulk_load.load", "update_roots.apply", "freeze.publish")
 
