@@ -35,6 +35,10 @@ def day(number: float) -> datetime:
     return DAY0 + timedelta(days=number)
 
 
+KEPT = [True, pytest.param(False, marks=pytest.mark.faults)]
+"""Whether what the failed run staged and built is still there."""
+
+
 class Broken(RuntimeError):
     """A fault that no other try mends."""
 
@@ -85,7 +89,7 @@ def go_on(engine: Engine, run_id: str) -> RunRecord:
     raise AssertionError(record)
 
 
-@pytest.mark.parametrize("kept", [True, False])
+@pytest.mark.parametrize("kept", KEPT)
 def test_an_upload_goes_on_with_the_rows_that_are_loaded(
     engine: Engine, stack: str, small_world: Path, monkeypatch: pytest.MonkeyPatch, kept: bool
 ) -> None:
@@ -111,7 +115,7 @@ def test_an_upload_goes_on_with_the_rows_that_are_loaded(
         )
 
 
-@pytest.mark.parametrize("kept", [True, False])
+@pytest.mark.parametrize("kept", KEPT)
 def test_a_freeze_goes_on_with_the_copy_that_is_made(
     engine: Engine, stack: str, small_world: Path, monkeypatch: pytest.MonkeyPatch, kept: bool
 ) -> None:
@@ -190,26 +194,26 @@ def test_real_workers_drain_for_a_pause_and_take_a_resumed_run_up(
     cluster, send = engine.services.cluster, create_celery(Settings.from_env(environ)).send
     engine.upload_synapses(small_world, stack, DAY0)
     with worker(environ, tmp_path / "worker.log", concurrency=2):
-        dummy = launch(engine.services, RunRequest(RunKind.DUMMY, seconds=(0.3,) * 10), send)
+        dummy = launch(engine.services, RunRequest(RunKind.DUMMY, seconds=(0.3,) * 5), send)
         until(lambda: dones(engine, dummy.id) > 1)
         run_control.pause(cluster, "*", [dummy.database], "tests")
         try:
             until(lambda: not any(step.running for step in run_records.find_run(cluster, dummy.id).steps))
             drained = dones(engine, dummy.id)
             time.sleep(1.5)
-            assert dones(engine, dummy.id) == drained < 20
+            assert dones(engine, dummy.id) == drained < 10
             assert not any(step.running for step in run_records.find_run(cluster, dummy.id).steps)
         finally:
             run_control.unpause(cluster, "*", [dummy.database])
         wake(engine.services, [dummy.database], send)
-        assert wait_for(engine, dummy.id, 120).status is RunStatus.SUCCEEDED
+        assert wait_for(engine, dummy.id, 300).status is RunStatus.SUCCEEDED
         engine.neighbors.faults(wrong_length=True, datastack=stack)
-        failed = wait_for(engine, launch(engine.services, request(stack), send).id, 120)
+        failed = wait_for(engine, launch(engine.services, request(stack), send).id, 300)
         assert failed.status is RunStatus.FAILED
         engine.neighbors.mend()
         before = finished(engine, failed.id)
         resume(engine.services, failed.id, send)
-        record = wait_for(engine, failed.id, 120)
+        record = wait_for(engine, failed.id, 300)
         assert record.status is RunStatus.SUCCEEDED, record.error
         after = finished(engine, failed.id)
         assert before and all(units <= after[action] for action, units in before.items())
