@@ -118,7 +118,7 @@ class Parts:
 
 
 def _auth(settings: Settings) -> AuthService:
-    return AuthService(settings.info_server, settings.token())
+    return AuthService(settings.info_server, settings.token)
 
 
 def parts(app: Flask | None = None) -> Parts:
