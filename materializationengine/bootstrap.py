@@ -12,6 +12,7 @@ from .domain.datastack import Datastack
 from .domain.plan import Plan
 from .domain.ports import Datastacks, Folder
 from .gateways.access import GcsAccess
+from .gateways.annotations import HttpAnnotations
 from .gateways.broker import Broker
 from .gateways.buckets import open_folder
 from .gateways.chunkedgraph import HttpChunkedGraph
@@ -89,6 +90,10 @@ class Services:
         credentials = self.secrets.credentials_file(datastack)
         return open_folder(url, GcsAccess(self.settings.storage_emulator, credentials))
 
+    def annotations(self) -> HttpAnnotations:
+        """The annotation service over REST, which need not be this one."""
+        return HttpAnnotations(self.settings.annotation_server_url, self.settings.token())
+
     def work(self, unit: ClaimedUnit, connection: Connection) -> Work:
         """What a unit is handed."""
         return Work(
@@ -102,6 +107,7 @@ class Services:
             graph=partial(_of_plan, self.graph, unit.plan),
             segmentation=partial(_of_plan, self.segmentation, unit.plan),
             folder=partial(self.folder, datastack=None if unit.plan.datastack is None else unit.plan.stack.name),
+            annotations=self.annotations,
         )
 
     def close(self) -> None:

@@ -43,6 +43,7 @@ class Settings:
     global_server: str = _setting("GLOBAL_SERVER_URL", "", "info, schema and auth services; default: LOCAL_SERVER_URL")
     local_server: str = _setting("LOCAL_SERVER_URL", "http://127.0.0.1:8000", "this service, as clients reach it")
     pcg_server: str = _setting("PCG_SERVER_URL", "", "chunkedgraph; default: LOCAL_SERVER_URL")
+    annotation_server: str = _setting("ANNOTATION_SERVER_URL", "", "annotation service; default: LOCAL_SERVER_URL")
     localcave_url: str = _setting("LOCALCAVE_URL", "", "development: forward the neighbors' paths to local CAVE")
     datastacks_file: str = _setting("DATASTACKS_FILE", "", "JSON file of datastack records instead of the info service")
     token_file: str = _setting("DAF_CREDENTIALS", "", "JSON file with `token`, the engine's own token")
@@ -91,6 +92,11 @@ class Settings:
     max_attempts: int = _setting("MATERIALIZATION_MAX_ATTEMPTS", 5, "failures of one unit before its run fails")
     retry_delay: float = _setting(
         "MATERIALIZATION_RETRY_DELAY", 2.0, "seconds before the first retry; doubles each time"
+    )
+    keep_failed: float = _setting(
+        "MATERIALIZATION_KEEP_FAILED",
+        0.0,
+        "seconds for which what a failed run staged and built is kept for a resume to go on from; 0: dropped at once",
     )
     lock_timeout: float = _setting("MATERIALIZATION_LOCK_TIMEOUT", 30.0, "seconds a statement waits for a lock")
     query_limit: int = _setting("QUERY_LIMIT_SIZE", 0, "most rows of one answer; 0: no cap")
@@ -208,6 +214,11 @@ class Settings:
     def info_server(self) -> str:
         """Base URL of info, schema and auth."""
         return self.global_server or self.local_server
+
+    @property
+    def annotation_server_url(self) -> str:
+        """Base URL of the annotation service."""
+        return self.annotation_server or self.local_server
 
     @property
     def graph_server(self) -> str:

@@ -16,7 +16,7 @@ import click
 from materializationengine.bootstrap import Services
 from materializationengine.config import Settings
 from materializationengine.domain.errors import BadRequest, ConfigurationError, UserMistake
-from materializationengine.domain.plan import RunKind, RunStatus
+from materializationengine.domain.plan import AnnotationSource, RunKind, RunStatus
 from materializationengine.domain.records import RunRecord
 from materializationengine.kernel import moments
 from materializationengine.workflows.inline import run_here
@@ -68,7 +68,9 @@ def parser(stage: Stage) -> ArgumentParser:
     add("--n_threads", type=int, default=stage.threads, help="threads, times the multiplier of each phase")
     add("--multipliers", type=numbers, default=MULTIPLIERS, help="threads of phases 1,2,3,4 for each of n_threads")
     add("--phases", type=numbers, default=stage.phases, help="which phases to do")
-    add("--annotation-source", choices=("storage",), default="storage", help="where phase 3 reads new tables")
+    sources = [str(source) for source in AnnotationSource]
+    add("--annotation-source", choices=sources, default="storage", help="where phase 3 reads new tables: rest asks the "
+        "annotation service (ANNOTATION_SERVER_URL, or LOCAL_SERVER_URL)")  # fmt: skip
     add("--sql_uri", help=f"the database server; without it the variable {URI}")
     add("--cg_table_id", help="checked against the datastack's chunkedgraph table")
     # The graph and the annotations are asked over HTTP and SQL now: the instances have no meaning any more.
@@ -90,6 +92,7 @@ def request(stage: Stage, args: Namespace) -> RunRequest:
         phases=args.phases,
         threads=tuple(args.n_threads * each for each in args.multipliers),
         requested_by=Path(sys.argv[0]).name,
+        annotation_source=AnnotationSource(args.annotation_source),
     )
 
 

@@ -23,7 +23,7 @@ from .progress import show_record, watch
 @click.option("--watch", "watching", is_flag=True, help="Follow the run to its end.")
 @click.option("--cancel", "deed", flag_value="cancel", help="End the run; what it made so far is dropped.")
 @click.option("--retry", "deed", flag_value="retry", help="Start a new run of the same request.")
-@click.option("--resume", "deed", flag_value="resume", help="Let a failed or cancelled run go on at its phase.")
+@click.option("--resume", "deed", flag_value="resume", help="Let a failed or cancelled run go on where it ended.")
 @click.option("--datastack", help="Only the runs of one datastack.")
 @json_option
 @folder_option

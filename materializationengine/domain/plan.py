@@ -51,6 +51,13 @@ class RunStatus(StrEnum):
         return self is not RunStatus.RUNNING
 
 
+class AnnotationSource(StrEnum):
+    """Where an incremental run reads the annotations of tables that its base lacks."""
+
+    STORAGE = "storage"
+    REST = "rest"
+
+
 @dataclass(frozen=True, slots=True)
 class TablePlan:
     """One live annotation table as a run sees it; `segmentation` is None for a schema without bound points."""
@@ -116,6 +123,7 @@ class IncrementalPlan:
     mends: int | None = None
     strict: bool = True
     """Whether a base that is not true of its moment stops the run; without, the table is copied in full instead."""
+    source: AnnotationSource = AnnotationSource.STORAGE
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import IntEnum
@@ -153,4 +154,12 @@ class Folder(Protocol):
 
     def rows(self, file: ColumnFile, start: int, stop: int) -> npt.NDArray[Any]:
         """Rows [start, stop), shape (stop - start,) or (stop - start, width), by ranged reads only."""
+        ...
+
+
+class Annotations(Protocol):
+    """The annotation service."""
+
+    def rows(self, volume: str, table: str, ids: Sequence[int]) -> list[dict[str, Any]]:
+        """Whole rows in the order of `ids`, current or not, with their history."""
         ...

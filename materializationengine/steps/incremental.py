@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
 
@@ -10,12 +10,13 @@ import numpy as np
 
 from ..domain.errors import VerificationFailed
 from ..domain.names import build_database
-from ..domain.plan import TablePlan, UnitSpec, to_json
+from ..domain.plan import AnnotationSource, TablePlan, UnitSpec, to_json
 from ..domain.ports import Ids
 from ..domain.schemas import BoundPoint
 from ..kernel.trace import Threads
 from ..storage import cell_segments, frozen_build, incremental_copy
 from ..storage.incremental_base import Base
+from ..storage.rest_rows import RowsOf
 from ..storage.tables import Shape
 from . import freeze
 from .freeze import next_units
@@ -93,7 +94,8 @@ def _make(
         request = frozen_build.TableCopy(shape, table, segmentation, roots_of)
         merged = _merge(work, snapshot, request, span)
         if merged is None:
-            digest = frozen_build.copy_table(work.cluster, snapshot, _build(work), request)
+            whole = replace(request, rows_of=_rows_of(work, table))
+            digest = frozen_build.copy_table(work.cluster, snapshot, _build(work), whole)
             in_full.append(shape)
         else:
             digest = merged.digest
@@ -102,6 +104,13 @@ def _make(
         digests.append((shape.table, digest.rows, digest.text))
     verify = freeze.Verify(table.name, tuple(digests))
     return Made(verify, np.unique(np.concatenate(roots)), tuple(in_full), tuple(facts.tolist()))
+
+
+def _rows_of(work: Work, table: TablePlan) -> RowsOf | None:
+    """Phase 3 reads annotations from the live table, or from the annotation service where the run says so."""
+    if work.plan.base.source is AnnotationSource.STORAGE:
+        return None
+    return partial(work.annotations().rows, work.plan.stack.aligned_volume, table.name)
 
 
 def _merge(

@@ -38,8 +38,8 @@ def swap_in(work: Work, _: SwapIn) -> Report:
 def _swap(work: Work, mend: Mend, tables: list[VerifiedTable]) -> list[str]:
     swaps = [swap for table in tables for swap in _differing(work, mend, table)]
     if swaps:
-        mend.put_aside(build_database(work.run_id, work.token), [swap.shape for swap in swaps])
-        mend.swap(swaps)
+        views = mend.put_aside(build_database(work.run_id, work.token), [swap.shape for swap in swaps])
+        mend.swap(swaps, views)
     return [swap.shape.table for swap in swaps]
 
 

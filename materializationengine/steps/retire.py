@@ -65,6 +65,6 @@ def prune(work: Work, args: Prune) -> Report:
     with work.cluster.connect(args.database, "prune") as connection:
         found = retention.prune(connection, now, unit_days=settings.unit_days, run_days=settings.run_days)
         connection.commit()
-    left = janitor.clean(work.cluster, args.database)
+    left = janitor.clean(work.cluster, args.database, settings.keep_failed)
     facts = {"summarized": found.summarized, "runs": found.runs, "firings": found.firings, "leftovers": len(left)}
     return Report(found.runs, facts)

@@ -8,7 +8,7 @@ from typing import Any
 
 from ..config import Settings
 from ..domain.plan import Plan, UnitSpec
-from ..domain.ports import ChunkedGraph, Folder, Segmentation
+from ..domain.ports import Annotations, ChunkedGraph, Folder, Segmentation
 from ..kernel.columns import Connection
 from ..storage.engines import Cluster
 
@@ -31,6 +31,7 @@ class Work:
     graph: Callable[[], ChunkedGraph]
     segmentation: Callable[[], Segmentation]
     folder: Callable[[str], Folder]
+    annotations: Callable[[], Annotations]
 
 
 @dataclass(frozen=True, slots=True)

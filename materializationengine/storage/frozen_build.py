@@ -13,12 +13,14 @@ import psycopg2.extensions
 from ..domain.errors import ConfigurationError, WritersStillOpen
 from ..domain.plan import TablePlan
 from ..domain.ports import Ids
-from ..domain.schemas import Column
+from ..domain.schemas import Column, schema
 from ..kernel import moments
 from ..kernel.columns import copy_between, read_bigints, write_bigints
 from ..kernel.trace import Threads
+from . import rest_rows
 from .engines import Cluster
 from .live_database import TEMPLATE
+from .rest_rows import RowsOf
 from .sql import literal, quote, sql
 from .tables import Shape, create_table, qualified, row_hash, select_shape, visible
 
@@ -45,6 +47,8 @@ class TableCopy:
     annotation: TablePlan
     segmentation: str | None
     roots_of: RootsOf | None = None
+    rows_of: RowsOf | None = None
+    """Where annotation rows are read from the annotation service instead of from the live table."""
 
 
 def create_build(cluster: Cluster, build: str, live: str) -> None:
@@ -169,9 +173,10 @@ def copy_table(cluster: Cluster, snapshot: Snapshot, build: str, copy: TableCopy
     """Stream one table into the build, sorted, and return the digest of what the snapshot held."""
     with closing(snapshot.reader()) as source, Threads(1) as beside:
         roots = None if copy.roots_of is None else _load_roots(source, snapshot, copy, copy.roots_of)
-        select = select_shape(copy.shape, copy.annotation.name, copy.segmentation, snapshot.moment, roots)
-        if roots is not None:
-            # Only this session has the roots that were asked.
+        home = "public" if copy.rows_of is None else _stage_rows(source, snapshot, copy.annotation, copy.rows_of)
+        select = select_shape(copy.shape, copy.annotation.name, copy.segmentation, snapshot.moment, roots, home)
+        if roots is not None or copy.rows_of is not None:
+            # Only this session has the roots and rows that were asked.
             _stream(cluster, source, build, copy.shape, select)
             return _held(source, select, copy.shape)
         # While the copy sorts there is a processor free.
@@ -199,6 +204,11 @@ def _held_by(snapshot: Snapshot, select: str, shape: Shape) -> Digest:
 
 def _held(connection: psycopg2.extensions.connection, select: str, shape: Shape) -> Digest:
     return digest(connection, named_select(select, shape.columns), shape.columns)
+
+
+def _stage_rows(source: psycopg2.extensions.connection, snapshot: Snapshot, plan: TablePlan, rows_of: RowsOf) -> str:
+    rest_rows.stage(source, plan.name, schema(plan.schema), snapshot.moment, rows_of)
+    return rest_rows.TEMPORARY
 
 
 def named_select(select: str, columns: tuple[Column, ...]) -> str:

@@ -7,15 +7,17 @@ that transaction, so that a run that dies before it told the registry can tell i
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
 
 import psycopg2.extensions
 
+from ..domain.errors import StorageUnavailable
 from ..domain.schemas import BoundPoint
 from ..kernel.columns import copy_between
-from . import cell_segments, frozen_build
+from . import cell_segments, dependent_views, frozen_build
+from .dependent_views import DependentView
 from .engines import Cluster
 from .sql import quote, sql
 from .tables import Shape, create_table, qualified
@@ -61,8 +63,12 @@ class Mend:
         """The digest of a table of the version, which must have these columns."""
         return frozen_build.table_digest(self._cluster, self._database, shape.table, shape.columns)
 
-    def put_aside(self, build: str, shapes: Iterable[Shape]) -> None:
-        """Copy tables of a build, with their keys and indexes, beside those of the version."""
+    def put_aside(self, build: str, shapes: Sequence[Shape]) -> list[DependentView]:
+        """Copy tables of a build, with their keys and indexes, beside those of the version; then build views on them.
+
+        These are the views that stand on the version's tables now, whoever made them. Returns them.
+        A materialized view takes its time here, not while the swap holds the tables.
+        """
         with closing(self._writer()) as target, closing(self._cluster.raw(build, "mend")) as source:
             with target, target.cursor() as cursor:
                 cursor.execute(f"DROP SCHEMA IF EXISTS {ASIDE} CASCADE")
@@ -70,18 +76,29 @@ class Mend:
             for shape in shapes:
                 with target:
                     _copy(source, target, shape)
+            with target, target.cursor() as cursor:
+                views = dependent_views.standing_on(cursor, [shape.table for shape in shapes])
+                for view in views:
+                    dependent_views.build(cursor, view, ASIDE)
+        return views
 
-    def swap(self, swaps: Iterable[Swap]) -> None:
-        """Swap the tables in, with their metadata, grants and roots; the mark of it is part of the transaction."""
-        swaps = list(swaps)
+    def swap(self, swaps: Sequence[Swap], views: Sequence[DependentView]) -> None:
+        """Swap the tables in, with their views, metadata, grants and roots; the mark of it is part of the transaction.
+
+        Raises StorageUnavailable where somebody made or changed a view since these were built aside.
+        """
         with closing(self._writer()) as connection, connection, connection.cursor() as cursor:
             cursor.execute(f"SET LOCAL lock_timeout = '{_LOCK_TIMEOUT}'")
             cursor.execute("CREATE SCHEMA IF NOT EXISTS matengine")
             cursor.execute(sql("incremental", "create_marker"))
             cursor.execute(sql("incremental", "mark"), (self._run_id, json.dumps([s.shape.table for s in swaps])))
             cursor.execute(sql("frozen", "create_materialized_metadata"))
+            if dependent_views.standing_on(cursor, [swap.shape.table for swap in swaps]) != views:
+                raise StorageUnavailable("a view on the mended tables changed meanwhile; the mend builds it again")
+            dependent_views.drop(cursor, views)
             for swap in swaps:
                 _swap(cursor, swap)
+            dependent_views.put_in_place(cursor, views, ASIDE)
             cursor.execute(f"DROP SCHEMA {ASIDE}")
             _add_roots(cursor, [(s.shape.table, point) for s in swaps for point in s.shape.points])
             cursor.execute(sql("incremental", "grant_readers"))

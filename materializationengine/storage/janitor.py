@@ -21,18 +21,18 @@ def has_work(connection: Connection) -> bool:
     return bool(found)
 
 
-def clean(cluster: Cluster, database: str) -> list[str]:
+def clean(cluster: Cluster, database: str, keep_failed: float = 0.0) -> list[str]:
     """Drop staging tables and builds of this live database's runs that are over; returns their names.
 
     A build of a run that this database does not know belongs to another live database and is left alone, unless that
-    one is gone.
+    one is gone. Those of a run that failed less than `keep_failed` seconds ago stay, so that a resume finds them.
     """
     with cluster.connect(database, "janitor") as connection:
         stages = [name for (name,) in connection.rows(sql("catalog", "stage_tables"))]
         builds = [name for (name,) in connection.rows(sql("catalog", "build_databases"))]
         runs = {_run(_STAGE, name) for name in stages} | {_run(_BUILD, name) for name in builds}
         orphans = [name for (name,) in connection.rows(sql("catalog", "orphaned_builds"), VERSION_OF)]
-        over = {run for (run,) in connection.rows(sql("ledger", "over_runs"), sorted(runs) or [""])}
+        over = {run for (run,) in connection.rows(sql("ledger", "over_runs"), sorted(runs) or [""], keep_failed)}
         dropped = [name for name in stages if _run(_STAGE, name) in over]
         for name in dropped:
             connection.execute(f"DROP TABLE IF EXISTS {qualified(name, 'matengine')}")

@@ -28,6 +28,9 @@ UNIQUE_VIOLATION = "23505"
 WINDOW = 16
 """Units of one run that are sent or at work at a time, where nothing else is said."""
 
+SHORT = 4
+"""A step with so few units open overtakes what longer ones have sent: a person may wait for it."""
+
 
 @dataclass(frozen=True, slots=True)
 class ClaimedUnit:
@@ -57,6 +60,8 @@ class Message:
     action: str
     run_id: str = ""
     request_id: str = ""
+    urgent: bool = False
+    """Whether it overtakes messages on its queue that are not: see `units_to_send`."""
 
 
 def new_run_id() -> str:
@@ -83,8 +88,8 @@ def open_run(connection: Connection, run_id: str, plan: Plan, *, requested_by: s
         connection.rollback()
         raise _in_progress(connection, plan, subject) from error
     for position, step in enumerate(plan.steps):
-        _insert_units(connection, run_id, position, step.units)
-    _advance(connection, run_id, -1, len(plan.steps))
+        insert_units(connection, run_id, position, step.units)
+    open_next(connection, run_id, -1, len(plan.steps))
 
 
 def set_version(connection: Connection, run_id: str, version: int) -> None:
@@ -105,13 +110,14 @@ def _in_progress(connection: Connection, plan: Plan, subject: str | None) -> Run
     )
 
 
-def _insert_units(connection: Connection, run_id: str, position: int, units: Iterable[UnitSpec]) -> None:
+def insert_units(connection: Connection, run_id: str, position: int, units: Iterable[UnitSpec]) -> None:
+    """Write units of a step as WAITING; the caller commits."""
     rows = [{"action": unit.action, "args": unit.args, "label": unit.label} for unit in units]
     if rows:
         connection.execute(sql("ledger", "insert_units"), run_id, position, "WAITING", json.dumps(rows))
 
 
-def _advance(connection: Connection, run_id: str, position: int, steps: int) -> bool:
+def open_next(connection: Connection, run_id: str, position: int, steps: int) -> bool:
     """Open the next step that has units, or end the run; the run's row is locked by the caller's transaction."""
     for following in range(position + 1, steps):
         if connection.value(sql("ledger", "waiting_of_step"), run_id, following):
@@ -170,9 +176,9 @@ def finish(
     if run is None:
         raise StaleUnit
     _, steps = run
-    _insert_units(connection, unit.run_id, unit.position + 1, spawned)
+    insert_units(connection, unit.run_id, unit.position + 1, spawned)
     if not connection.value(sql("ledger", "unfinished_of_step"), unit.run_id, unit.position):
-        _advance(connection, unit.run_id, unit.position, steps)
+        open_next(connection, unit.run_id, unit.position, steps)
 
 
 def retry(connection: Connection, unit: ClaimedUnit, error: str, *, delay: float) -> None:
@@ -203,13 +209,6 @@ def end_holders(connection: Connection, units: Iterable[int]) -> None:
     connection.commit()
 
 
-def reopen_units(connection: Connection, run_id: str, position: int, plan: Plan) -> None:
-    """Write the planned units from a step onwards anew and open that step; the caller commits."""
-    for following, step in enumerate(plan.steps[position:], position):
-        _insert_units(connection, run_id, following, step.units)
-    _advance(connection, run_id, position - 1, len(plan.steps))
-
-
 def failures(connection: Connection, unit: ClaimedUnit) -> int:
     """How often the unit has failed before."""
     return int(connection.value("SELECT failures FROM matengine.unit WHERE id = $1::bigint", unit.id))
@@ -236,6 +235,6 @@ def due(connection: Connection, database: str, *, resend: float, window: int = W
 
     Of one run at most `window` units are sent or at work at a time; units of a paused datastack wait.
     """
-    found = connection.rows(sql("ledger", "units_to_send"), resend, window)
+    found = connection.rows(sql("ledger", "units_to_send"), resend, window, SHORT)
     connection.commit()
     return [Message(database, *row) for row in found]

@@ -1,4 +1,4 @@
-"""Cancel, resume and pause: the ledger's side of what a person does to runs."""
+"""Cancel and pause: the ledger's side of what a person does to runs; `resumption` is its third part."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from ..domain.errors import BadRequest, RunInProgress
-from ..domain.plan import Plan, RunStatus, StepPlan, from_json
-from ..kernel.columns import Connection, DriverError, sqlstate
+from ..domain.errors import BadRequest, TableExists, UnknownRun
+from ..domain.plan import RunStatus
+from ..kernel.columns import Connection
 from . import ledger
+from .annotation_tables import is_taken
 from .engines import Cluster
 from .live_database import live_databases
 from .run_records import find_run
@@ -50,7 +51,7 @@ def cancel(cluster: Cluster, run_id: str, by: str) -> None:
     """
     database = find_run(cluster, run_id).database
     with cluster.connect(database, f"cancel {run_id}") as connection:
-        status, datastack, version, _, _ = _held(connection, run_id)
+        status, datastack, version = _held(connection, run_id)
         if status != RunStatus.RUNNING:
             raise BadRequest(f"run {run_id} is over already: {status}", run=run_id)
         reason = f"cancelled by {by}"
@@ -64,62 +65,11 @@ def cancel(cluster: Cluster, run_id: str, by: str) -> None:
         connection.commit()
 
 
-def resume(cluster: Cluster, run_id: str) -> str:
-    """Let a failed or cancelled run go on at the phase in which it ended; returns its live database.
-
-    A phase is a chain of steps of one kind (ingest, update, freeze): what its units staged went with the run's end,
-    so it is done anew, on the same plan, moment and version number. Earlier phases stay done. Raises UnknownRun,
-    BadRequest for a run that is not over or succeeded, RunInProgress where another run is in the way.
-    """
-    database = find_run(cluster, run_id).database
-    with cluster.connect(database, f"resume {run_id}") as connection:
-        status, datastack, version, position, text = _held(connection, run_id)
-        if status not in (RunStatus.FAILED, RunStatus.CANCELLED):
-            raise BadRequest(f"run {run_id} is {status}; only a failed or cancelled run is resumed", run=run_id)
-        plan = from_json(json.loads(text), Plan)
-        begin = phase_begin(plan.steps, position)
-        _reopen(connection, run_id, begin)
-        if version is not None:
-            _reopen_version(connection, datastack, version)
-        ledger.reopen_units(connection, run_id, begin, plan)
-        connection.commit()
-    return database
-
-
-def phase_begin(steps: Sequence[StepPlan], position: int) -> int:
-    """Where the phase of a step begins; a step without planned units belongs to the steps before it."""
-    families: list[str] = []
-    for step in steps[: position + 1]:
-        families.append(_family(step) or (families[-1] if families else ""))
-    while position > 0 and families[position - 1] == families[position]:
-        position -= 1
-    return position
-
-
-def _family(step: StepPlan) -> str:
-    return step.units[0].action.partition(".")[0] if step.units else ""
-
-
 def _held(connection: Connection, run_id: str) -> tuple[Any, ...]:
     row = connection.one(sql("control", "run_to_control"), run_id)
     if row is None:
         raise BadRequest(f"run {run_id} has just been pruned", run=run_id)
     return row
-
-
-def _reopen(connection: Connection, run_id: str, begin: int) -> None:
-    try:
-        connection.execute(sql("control", "resume_run"), run_id, begin)
-    except DriverError as error:
-        if sqlstate(error) != ledger.UNIQUE_VIOLATION:
-            raise
-        raise RunInProgress("another run is active on the same aligned volume or table; wait for it") from error
-    connection.execute(sql("control", "forget_units"), run_id, begin)
-
-
-def _reopen_version(connection: Connection, datastack: str, version: int) -> None:
-    if connection.one(sql("control", "resume_version"), datastack, version) is None:
-        raise BadRequest(f"version {version} of {datastack} is not FAILED any more; retry the run instead")
 
 
 def pause(cluster: Cluster, scope: str, databases: Sequence[str], by: str, reason: str = "") -> None:
@@ -171,3 +121,21 @@ def request_of(cluster: Cluster, run_id: str) -> dict[str, Any]:
 def hold(connection: Connection, seconds: float) -> None:
     """Keep a connection at work for some seconds, as a long statement would."""
     connection.rows(sql("control", "hold"), seconds)
+
+
+def failed_upload(connection: Connection, datastack: str, table: str) -> str:
+    """The newest upload of a table that failed or was cancelled, and that nothing has made good since.
+
+    Raises TableExists where the table is there, whole; UnknownRun where no upload of it ended early.
+    """
+    if is_taken(connection, table):
+        raise TableExists(f"table {table!r} is there; an upload is seen when it is whole", field="table")
+    run_id = connection.value(sql("control", "failed_upload"), datastack, subject_of_upload(table))
+    if run_id is None:
+        raise UnknownRun(f"no upload of {table!r} to {datastack} ended early; start one", field="table")
+    return str(run_id)
+
+
+def subject_of_upload(table: str) -> str:
+    """What excludes a second upload of the same table."""
+    return f"upload of {table}"

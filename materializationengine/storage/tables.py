@@ -125,13 +125,16 @@ def _live_expression(column: Column) -> str:
     return f"{alias}.{quote(column.name)}"
 
 
-def select_shape(shape: Shape, annotation: str, segmentation: str | None, moment: str, roots: str | None) -> str:
+def select_shape(
+    shape: Shape, annotation: str, segmentation: str | None, moment: str, roots: str | None, home: str = "public"
+) -> str:
     """The rows of a frozen table, sorted so that neighbors in space are neighbors on disk.
 
-    `roots` names a relation (supervoxel, root) to read roots from where the live ones are of another moment.
+    `roots` names a relation (supervoxel, root) to read roots from where the live ones are of another moment; `home` is
+    the schema of the annotation rows.
     """
     replaced = {}
-    source, order = f"{qualified(annotation)} a", "a.id"
+    source, order = f"{qualified(annotation, home)} a", "a.id"
     if segmentation is None:
         replaced = {c.name: f"NULL::{c.type.value}" for c in shape.columns if c.is_segmentation}
     elif shape.points:

@@ -4,22 +4,27 @@ from __future__ import annotations
 
 from typing import Any
 
+from flask import jsonify
+
+from ..domain.datastack import Datastack
 from ..domain.errors import BadRequest
 from ..domain.plan import RunKind
 from ..kernel import moments
-from ..storage import version_care
+from ..storage import run_control, version_care
+from ..workflows.launch import resume
 from ..workflows.requests import RunRequest
 from . import triggers
 from .arguments import MATERIALIZE, Blueprint
 from .auth import needs_admin, needs_dataset_admin, user
 from .parts import parts
-from .run_payloads import UploadTrigger, VirtualBody, upload_request
-from .runs import started
+from .run_payloads import ChunksTrigger, UploadTrigger, VirtualBody, upload_request
+from .runs import ACCEPTED, started
 from .triggers import Started
 
 blueprint = Blueprint("materialize", __name__, url_prefix=f"{MATERIALIZE}/v2", description="Triggers of workflows")
 
 _RUN = "/materialize/run"
+_UPLOAD = "<datastack>/<table>/<segmentation_source>/<description>"
 
 
 @blueprint.route("/celery/test/<int:iterations>", methods=["POST"])
@@ -46,21 +51,41 @@ def create_virtual(body: dict[str, Any], datastack: str) -> str:
     return f"{name} created"
 
 
-@blueprint.route("/bulk_upload/upload/<datastack>/<table>/<segmentation_source>/<description>", methods=["POST"])
+@blueprint.route(f"/bulk_upload/upload/{_UPLOAD}", methods=["POST"])
 @needs_admin
 @blueprint.arguments(UploadTrigger)
 def bulk_upload(
     body: dict[str, Any], datastack: str, table: str, segmentation_source: str, description: str
 ) -> Started:
     """Make a table of `.npy` files."""
-    own = parts().datastack(datastack).pcg_table
-    if segmentation_source != own:
-        raise BadRequest(
-            f"segmentation_source: datastack {datastack} is bound to {own}, not {segmentation_source}",
-            field="segmentation_source",
-        )
+    _check_source(datastack, segmentation_source)
     upload = upload_request(body, table, description)
     return started(RunRequest(RunKind.BULK_UPLOAD, datastack, upload=upload, requested_by=str(user().id)))
+
+
+@blueprint.route(f"/bulk_upload/missing_chunks/{_UPLOAD}", methods=["POST"])
+@needs_admin
+@blueprint.arguments(ChunksTrigger)
+def missing_chunks(
+    body: dict[str, Any], datastack: str, table: str, segmentation_source: str, description: str
+) -> Started:
+    """Let the newest upload of a table that failed go on; the ledger knows what is missing, whatever `chunks` says."""
+    volume = _check_source(datastack, segmentation_source).aligned_volume
+    known = parts()
+    with known.services.cluster.connect(known.live.meet(volume), "missing chunks") as connection:
+        run_id = run_control.failed_upload(connection, datastack, table)
+    return jsonify(resume(known.services, run_id, known.celery.send).to_json()), ACCEPTED
+
+
+def _check_source(datastack: str, segmentation_source: str) -> Datastack:
+    """The datastack, which must be bound to that chunkedgraph table."""
+    found = parts().datastack(datastack)
+    if segmentation_source != found.pcg_table:
+        raise BadRequest(
+            f"segmentation_source: datastack {datastack} is bound to {found.pcg_table}, not {segmentation_source}",
+            field="segmentation_source",
+        )
+    return found
 
 
 triggers.install(blueprint, _RUN)

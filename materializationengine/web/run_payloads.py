@@ -156,6 +156,21 @@ class UploadTrigger(Schema):
     reference_table = fields.String(allow_none=True)
 
 
+class ChunksTrigger(Schema):
+    """What the v2 trigger for missing chunks takes in its body; of CAVE's fields none is needed but `chunks`."""
+
+    class Meta:
+        """Settings of marshmallow."""
+
+        unknown = EXCLUDE
+
+    chunks = fields.List(
+        fields.Raw(),
+        required=True,
+        metadata={"description": "without effect: the ledger knows what is missing"},
+    )
+
+
 class PauseBody(Schema):
     """What is to be paused; without a datastack all is."""
 

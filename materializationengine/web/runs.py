@@ -60,7 +60,7 @@ def start_run(body: dict[str, Any]) -> tuple[Response, int]:
 @blueprint.route("/v3/runs/<run_id>/<any(cancel, retry, resume):deed>", methods=["POST"])
 @needs_admin
 def control_run(run_id: str, deed: str) -> tuple[Response, int]:
-    """Cancel a run, retry its request in a new run, or resume it where its phase began. Answers with the run."""
+    """Cancel a run, retry its request in a new run, or resume it from the units that are done. Answers with the run."""
     known = parts()
     services, send, by = known.services, known.celery.send, f"user {user().id}"
     if deed == "cancel":

@@ -37,6 +37,9 @@ QUEUES = ("celery", "process", "workflow")
 RUN_HEADER, REQUEST_HEADER = "matengine_run_id", "matengine_request_id"
 """Headers of messages, for logs alone: a worker of an older release neither needs nor minds them."""
 
+FIRST, LATER = 0, 3
+"""Priorities as Celery's Redis transport has them: a list of its own for each, the lower number is emptied first."""
+
 SEED_QUEUE = "processcelery"
 """A comma was lost in CAVE's old README; a worker told to consume it means `process` and `celery`."""
 
@@ -99,7 +102,8 @@ class EngineCelery(Celery):
 def _signature(app: Celery, message: Message) -> Any:
     name = f"{ACTIONS[message.action].queue}:run_unit"
     ids = {RUN_HEADER: message.run_id, REQUEST_HEADER: message.request_id}
-    return app.signature(name, args=(message.database, message.unit)).set(headers=ids)
+    signature = app.signature(name, args=(message.database, message.unit))
+    return signature.set(headers=ids, priority=FIRST if message.urgent else LATER)
 
 
 def _configuration(settings: Settings) -> dict[str, object]:

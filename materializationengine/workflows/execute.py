@@ -101,7 +101,7 @@ def _give_up_or_retry(services: Services, database: str, unit: ClaimedUnit, erro
             stack = unit.plan.stack.name
             version_publishing.fail_version(connection, stack, unit.version, unit.run_id, message)
         connection.commit()
-    janitor.clean(services.cluster, database)
+    janitor.clean(services.cluster, database, settings.keep_failed)
     tell_failures(services, database)
 
 

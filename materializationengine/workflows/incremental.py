@@ -96,7 +96,8 @@ def base_plan(
             f"without 4 roots would not be those of the version's moment",
             field="phases",
         )
-    return IncrementalPlan(request.base_version, moment, database, phases, phase_threads(request, threads))
+    number, source = phase_threads(request, threads), request.annotation_source
+    return IncrementalPlan(request.base_version, moment, database, phases, number, source=source)
 
 
 def phase_threads(request: RunRequest, threads: int) -> tuple[int, ...]:

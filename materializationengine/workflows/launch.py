@@ -16,8 +16,8 @@ from ..kernel import moments, trace
 from ..kernel.columns import Connection
 from ..storage import (
     estimates,
-    janitor,
     ledger,
+    resumption,
     run_control,
     run_records,
     version_care,
@@ -132,10 +132,8 @@ def estimate(services: Services, connection: Connection, plan: Plan) -> Estimate
 
 
 def resume(services: Services, run_id: str, send: Send) -> RunRecord:
-    """Let a failed or cancelled run go on where its phase began, and return its record."""
-    # What the ended attempt staged must be gone before its successor stages under the same names.
-    janitor.clean(services.cluster, run_records.find_run(services.cluster, run_id).database)
-    database = run_control.resume(services.cluster, run_id)
+    """Let a failed or cancelled run go on from the units that are done, and return its record."""
+    database = resumption.resume(services.cluster, run_id)
     wake(services, [database], send)
     return run_records.find_run(services.cluster, run_id)
 
@@ -230,4 +228,4 @@ def _subject(plan: Plan) -> str | None:
     """What excludes a twin of a run that is not exclusive: one upload of a table, one retirement at a time."""
     if plan.kind is RunKind.RETIRE:
         return "retirement"
-    return f"upload of {plan.upload.table.name}" if plan.upload is not None else None
+    return run_control.subject_of_upload(plan.upload.table.name) if plan.upload is not None else None

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from ..domain.datastack import Resolution
-from ..domain.plan import RunKind
+from ..domain.plan import AnnotationSource, RunKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,4 +57,5 @@ class RunRequest:
     mends: int | None = None
     phases: Sequence[int] | None = None
     threads: Sequence[int] | None = None
+    annotation_source: AnnotationSource = AnnotationSource.STORAGE
     rebuilds: int | None = None

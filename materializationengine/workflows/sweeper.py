@@ -47,7 +47,7 @@ class Rounds:
         window = self._services.settings.run_window
         found = ledger.sweep(connection, database, resend=resend, window=window)
         if janitor.has_work(connection):
-            janitor.clean(self._services.cluster, database)
+            janitor.clean(self._services.cluster, database, self._services.settings.keep_failed)
         return found
 
     def _forget(self, database: str) -> None:

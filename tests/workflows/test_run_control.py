@@ -110,16 +110,6 @@ def test_a_resumed_run_goes_on_at_the_phase_that_failed_and_makes_its_version(en
     assert engine.frozen(stack, after.version).equals(engine.frozen(stack, twin.version))
 
 
-def test_steps_of_earlier_phases_stay_done() -> None:
-    from materializationengine.domain.plan import StepPlan, UnitSpec
-
-    def step(action: str | None) -> StepPlan:
-        return StepPlan("step", () if action is None else (UnitSpec(action, {}),))
-
-    steps = [step(action) for action in ("ingest.scan", None, "update.scan", None, "update.apply", "freeze.copy")]
-    assert [run_control.phase_begin(steps, position) for position in range(6)] == [0, 0, 2, 2, 2, 5]
-
-
 def test_resuming_beside_an_active_run_is_refused(engine: Engine, stack: str) -> None:
     run_id = failed_complete(engine, stack, {"wrong_length": True})
     engine.start_only(RunKind.FREEZE, stack)

@@ -60,3 +60,13 @@ SELECT {columns} FROM {table} a WHERE id = ANY ($1::bigint[])
 
 -- count_rows --
 SELECT count(*) FROM {table} WHERE deleted IS NULL{and_valid}
+
+-- visible_ids --
+SELECT a.id FROM {table} a WHERE {shown} ORDER BY a.id
+
+-- create_rest_rows --
+CREATE TEMPORARY TABLE {staged} (LIKE {table}) ON COMMIT DROP
+
+-- stage_rest_rows --
+-- JSON numbers are numeric here: an id loses no digit.
+INSERT INTO {table} ({names}) SELECT {values} FROM jsonb_to_recordset(%s::jsonb) AS r ({definitions})

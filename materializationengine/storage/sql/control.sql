@@ -1,7 +1,10 @@
 What a person does to runs: cancel, resume, pause.
 
 -- run_to_control --
-SELECT status, datastack, version, position, plan::text FROM matengine.run WHERE id = $1 FOR UPDATE
+SELECT status, datastack, version FROM matengine.run WHERE id = $1 FOR UPDATE
+
+-- run_to_resume --
+SELECT status, datastack, version, token, plan::text FROM matengine.run WHERE id = $1 FOR UPDATE
 
 -- running_units --
 SELECT id FROM matengine.unit WHERE run_id = $1 AND status = 'RUNNING'
@@ -9,11 +12,25 @@ SELECT id FROM matengine.unit WHERE run_id = $1 AND status = 'RUNNING'
 -- resume_run --
 -- The token rises, so that nothing of the former attempt can publish or write to a build.
 UPDATE matengine.run
-SET status = 'RUNNING', token = token + 1, position = $2::int, error = NULL, finished = NULL, notified = NULL
+SET status = 'RUNNING', token = token + 1, error = NULL, finished = NULL, notified = NULL
 WHERE id = $1 AND status IN ('FAILED', 'CANCELLED')
 
 -- forget_units --
-DELETE FROM matengine.unit WHERE run_id = $1 AND position >= $2::int
+DELETE FROM matengine.unit WHERE run_id = $1 AND position = $2::int AND action = $3
+
+-- renew_units --
+-- A new id: whoever still works on the former unit cannot finish it, and its failures are not counted any more.
+WITH former AS (
+  DELETE FROM matengine.unit WHERE run_id = $1 AND status <> 'DONE' RETURNING id, position, action, args, label)
+INSERT INTO matengine.unit (run_id, position, action, args, label, status)
+SELECT $1, position, action, args, label, 'WAITING' FROM former ORDER BY id
+
+-- unit_groups --
+SELECT position, action, bool_and(status = 'DONE') FROM matengine.unit WHERE run_id = $1
+GROUP BY position, action ORDER BY position, action
+
+-- has_stage --
+SELECT EXISTS (SELECT 1 FROM pg_tables WHERE schemaname = 'matengine' AND tablename LIKE $1)
 
 -- resume_version --
 UPDATE analysisversion SET status = 'RUNNING' WHERE datastack = $1 AND version = $2::int AND status = 'FAILED'
@@ -39,6 +56,11 @@ WHERE u.status = 'RUNNING' AND ($1 = '*' OR r.datastack = $1)
 
 -- note --
 UPDATE matengine.run SET request = $2::jsonb, estimate = $3::jsonb WHERE id = $1
+
+-- failed_upload --
+SELECT id FROM matengine.run
+WHERE kind = 'bulk-upload' AND datastack = $1 AND subject = $2 AND status IN ('FAILED', 'CANCELLED')
+ORDER BY created DESC LIMIT 1
 
 -- request_of --
 SELECT request::text FROM matengine.run WHERE id = $1

@@ -13,7 +13,7 @@ WHERE datastack = $1 AND status = 'AVAILABLE' AND valid ORDER BY version DESC LI
 
 -- version_state --
 SELECT time_stamp, status::text, coalesce(is_merged, true), parent_version IS NOT NULL
-FROM analysisversion WHERE datastack = $1 AND version = $2::int
+FROM analysisversion WHERE datastack = $1 AND version = $2::int FOR SHARE
 
 -- version_table_names --
 SELECT t.table_name FROM analysistables t JOIN analysisversion v ON v.id = t.analysisversion_id
@@ -119,7 +119,7 @@ FROM analysisversion v JOIN analysisversion h ON h.id = coalesce(v.parent_versio
 WHERE v.datastack = $1 AND v.status = 'AVAILABLE' AND v.valid AND h.time_stamp <= $2::timestamp
   AND coalesce(h.is_merged, true) = $3 AND (v.expires_on IS NULL OR v.expires_on > $4::timestamp)
   AND EXISTS (SELECT 1 FROM pg_database d WHERE d.datname = h.datastack || '__mat' || h.version)
-ORDER BY h.time_stamp DESC, v.version DESC LIMIT 1
+ORDER BY h.time_stamp DESC, v.version DESC LIMIT 1 FOR SHARE OF v, h
 
 -- changed_rows --
 -- By the indexes on both columns.

@@ -132,7 +132,9 @@ WHERE l.locktype = 'advisory' AND l.objsubid = 1 AND d.datname = current_databas
 -- units_to_send --
 -- Each sending doubles the wait before the next, up to sixteen times $1, so a long queue is not filled with repetitions,
 -- and an outage of the broker is not followed by one as long. Where $1 is 0, whatever was sent counts as lost. Of one
--- run at most $2 units are on the way or at work, so that a long run leaves room for what comes after it.
+-- run at most $2 units are on the way or at work, so that a long run leaves room for what comes after it. What is urgent
+-- overtakes the rest on its queue: all units of a step of at most $3, and of a longer one the first on the way and each
+-- $2nd, so that a stream of short runs cannot hold a long one up for ever.
 WITH open AS (
   SELECT u.id, u.run_id, u.status = 'RUNNING' OR u.sends > 0 AS sent,
          u.send_after <= clock_timestamp() OR u.sends > 0 AND $1::float8 = 0 AS due
@@ -140,13 +142,16 @@ WITH open AS (
   WHERE r.status = 'RUNNING' AND u.status IN ('READY', 'RUNNING')
     AND NOT EXISTS (SELECT 1 FROM matengine.pause p WHERE p.scope IN ('*', r.datastack))),
 placed AS (
-  SELECT id, due, sent, row_number() OVER (PARTITION BY run_id ORDER BY NOT sent, id) AS place FROM open)
+  SELECT id, due, sent, row_number() OVER (PARTITION BY run_id ORDER BY NOT sent, id) AS place,
+         count(*) OVER (PARTITION BY run_id) AS all_open
+  FROM open)
 UPDATE matengine.unit u
 SET sends = sends + 1, send_after = clock_timestamp() + make_interval(secs => $1::float8 * power(2, least(sends, 4)))
 FROM placed p, matengine.run r
 WHERE p.id = u.id AND r.id = u.run_id AND p.due AND (p.sent OR p.place <= $2::int)
   AND u.status = 'READY' AND (u.send_after <= clock_timestamp() OR u.sends > 0 AND $1::float8 = 0)
-RETURNING u.id, u.action, u.run_id, coalesce(r.request ->> 'request_id', '')
+RETURNING u.id, u.action, u.run_id, coalesce(r.request ->> 'request_id', ''),
+          p.all_open <= $3::int OR p.place = 1 OR u.id % $2::int = 0
 
 -- runs --
 SELECT r.id, r.kind, r.datastack, r.as_of, r.status, r.version, r.position, r.error, r.requested_by, r.created,
@@ -168,4 +173,5 @@ WHERE run_id = $1 ORDER BY id
 
 -- over_runs --
 -- Locked until what they left is dropped: a run that is resumed waits for that.
-SELECT id FROM matengine.run WHERE id = ANY ($1) AND status <> 'RUNNING' FOR SHARE
+SELECT id FROM matengine.run WHERE id = ANY ($1) AND status <> 'RUNNING'
+  AND (status <> 'FAILED' OR finished <= clock_timestamp() - make_interval(secs => $2::float8)) FOR SHARE
