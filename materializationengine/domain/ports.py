@@ -93,6 +93,13 @@ class ChunkedGraph(Protocol):
         """What the edits of a window did to roots."""
         ...
 
+    def relatives(self, roots: Ids, since: datetime, until: datetime) -> Ids:
+        """What led to some roots since a moment, and what came of them until another; sorted, themselves included.
+
+        A superset does no harm. Raises GatewayRefused where the graph does not know one of them.
+        """
+        ...
+
     def is_latest(self, roots: Ids, at: datetime) -> npt.NDArray[np.bool_]:
         """Whether each id was a root at a moment; at an edit's own millisecond the old one still counts."""
         ...

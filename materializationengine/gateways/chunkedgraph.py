@@ -128,6 +128,18 @@ class HttpChunkedGraph:
         answer = self._v1_json("GET", "/delta_roots", params=window)
         return RootChanges(np.unique(self._ids(answer, "old_roots")), np.unique(self._ids(answer, "new_roots")))
 
+    def relatives(self, roots: Ids, since: datetime, until: datetime) -> Ids:
+        """Ancestors back to the roots that stood at `since`, and descendants up to `until`; sorted and distinct."""
+        answer = self._of_known_ids(
+            "POST",
+            "/lineage_graph_multiple",
+            params={"timestamp_past": timestamp_text(since), "timestamp_future": timestamp_text(until)},
+            payload={"root_ids": _int64(roots).tolist()},
+        )
+        nodes = self._list(answer, "nodes", (dict,))
+        related = self._ids({"id": [node.get("id") for node in nodes]}, "id")
+        return np.unique(np.concatenate([_int64(roots), related]))
+
     # Further questions
 
     def is_latest(self, roots: Ids, at: datetime) -> npt.NDArray[np.bool_]:

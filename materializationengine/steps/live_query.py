@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ..domain.errors import BadRootIds, MissingLookups
+from ..domain.errors import BadRootIds, GatewayRefused, MissingLookups
 from ..domain.ports import ChunkedGraph, Ids, RootChanges, RootLookup
 from ..domain.query import Comparison
 from ..domain.query_plan import LiveRoots, QueryPlan
@@ -37,6 +37,7 @@ class MomentQuery:
 
     reading: Reading
     database: str
+    pcg_table: str
     graph: Callable[[], ChunkedGraph]
     look_ups: live_rows.LookUps
     at: datetime
@@ -51,25 +52,28 @@ class LivePlan:
 
     plan: QueryPlan
     warnings: tuple[str, ...]
+    open_writers: bool
+    """Whether rows stamped at or before the moment may still be committed."""
 
 
 def prepare(query: MomentQuery, plan: QueryPlan) -> LivePlan:
     """The plan with the roots of the moment. Raises MissingLookups, BadRootIds, NeighborDown, StorageUnavailable."""
-    warnings = [*_gaps(query, plan), *_refuse_invalid(query, plan)]
+    facts = live_rows.facts(query.reading, plan, query.at)
+    warnings = [*_gaps(query, plan, facts), *_refuse_invalid(query, plan)]
     sources = []
     for number, source in enumerate(plan.sources):
         points = used_points(plan, number)
-        roots = _roots(query, plan, number) if points and source.segmentation else None
+        roots = _roots(query, plan, number, facts.marks[number]) if points and source.segmentation else None
         sources.append(replace(source, roots=roots))
-    return LivePlan(replace(plan, sources=tuple(sources)), tuple(warnings))
+    return LivePlan(replace(plan, sources=tuple(sources)), tuple(warnings), facts.open_writers)
 
 
-def _gaps(query: MomentQuery, plan: QueryPlan) -> list[str]:
+def _gaps(query: MomentQuery, plan: QueryPlan, facts: live_rows.Facts) -> list[str]:
     told = []
     for number, source in enumerate(plan.sources):
         if not any(column.is_segmentation for column in used(plan, number)):
             continue
-        missing = query.look_ups.missing(query.reading, query.database, plan, number, query.at)
+        missing = query.look_ups.missing(query.reading, query.database, plan, number, query.at, facts.touched[number])
         if not missing:
             continue
         text = f"{missing} rows of {source.name} wait for the look-up of their supervoxels"
@@ -108,28 +112,36 @@ def _refuse_invalid(query: MomentQuery, plan: QueryPlan) -> list[str]:
     return [text]
 
 
-def _roots(query: MomentQuery, plan: QueryPlan, number: int) -> LiveRoots | None:
-    segmentation = plan.sources[number].segmentation or ""
-    mark = live_rows.mark(query.reading, segmentation)
+def _roots(query: MomentQuery, plan: QueryPlan, number: int, mark: datetime | None) -> LiveRoots | None:
     chosen = wanted(plan, number)
     if mark == query.at:
         return None
-    changes = _changes(query, mark)
+    window = None if mark is None else (min(mark, query.at) - query.margin, max(mark, query.at))
+    changes = None if window is None else query.graph().root_changes(*window)
     changed = _gone(changes, forward=mark is not None and mark < query.at)
-    near = {} if changes is None else {column: _near(roots, changes, changed) for column, roots in chosen.items()}
+    near: dict[str, tuple[int, ...]] = {}
+    if window is not None and changes is not None and changed is not None:
+        near = {column: _near(query, roots, changes, changed, window) for column, roots in chosen.items()}
     points = used_points(plan, number)
     pairs = live_rows.stale(query.reading, plan, number, query.at, points, changed, near)
     asked = np.unique(pairs["supervoxel"].to_numpy())
-    found = query.graph().roots(asked, query.at) if len(asked) else _nothing()
+    found = _looked_up(query, asked, past=mark is not None and query.at < mark)
     candidates = {} if mark is None else _candidates(chosen, pairs, asked, found)
     return LiveRoots(asked, found, candidates)
 
 
-def _changes(query: MomentQuery, mark: datetime | None) -> RootChanges | None:
-    if mark is None:
-        return None
-    first, last = min(mark, query.at), max(mark, query.at)
-    return query.graph().root_changes(first - query.margin, last)
+def _looked_up(query: MomentQuery, asked: Ids, *, past: bool) -> RootLookup:
+    """The roots of the moment: of the past as far as history knows them, else as the graph does."""
+    roots, resolved = np.zeros_like(asked), np.zeros(asked.shape, dtype=np.bool_)
+    if past and len(asked):
+        known = live_rows.past_roots(query.reading, query.pcg_table, asked, query.at)
+        places = np.searchsorted(asked, known["supervoxel"].to_numpy())
+        roots[places], resolved[places] = known["root"].to_numpy(), True
+    rest = np.flatnonzero(~resolved)
+    if len(rest):
+        found = query.graph().roots(asked[rest], query.at)
+        roots[rest], resolved[rest] = found.roots, found.resolved
+    return RootLookup(roots, resolved)
 
 
 def _gone(changes: RootChanges | None, *, forward: bool) -> Ids | None:
@@ -139,13 +151,24 @@ def _gone(changes: RootChanges | None, *, forward: bool) -> Ids | None:
     return changes.replaced if forward else changes.made
 
 
-def _near(roots: tuple[int, ...], changes: RootChanges, changed: Ids | None) -> tuple[int, ...]:
+def _near(
+    query: MomentQuery, roots: tuple[int, ...], changes: RootChanges, changed: Ids, window: tuple[datetime, datetime]
+) -> tuple[int, ...]:
     """The live roots that rows may have whose root at the moment is among `roots`.
 
-    A root that no edit between touched is its own; rows of any other root hold one that is gone.
+    A root that no edit between touched is its own. A row of any other holds one that is gone, and from which edits
+    between led to it, or into which they led it.
     """
-    touched = np.isin(np.array(roots, dtype=np.int64), np.concatenate([changes.replaced, changes.made])).any()
-    return (*roots, *changed.tolist()) if touched and changed is not None else roots
+    asked = np.array(roots, dtype=np.int64)
+    touched = asked[np.isin(asked, np.concatenate([changes.replaced, changes.made]))]
+    if not len(touched):
+        return roots
+    try:
+        related = np.intersect1d(query.graph().relatives(touched, *window), changed)
+    except GatewayRefused:
+        # Not all of them are roots at all.
+        related = changed
+    return (*roots, *related.tolist())
 
 
 def _candidates(
@@ -159,7 +182,3 @@ def _candidates(
         if not passing.null_count:
             bounds[column] = tuple(sorted({*roots, *pc.unique(passing).to_pylist()}))
     return bounds
-
-
-def _nothing() -> RootLookup:
-    return RootLookup(np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.bool_))

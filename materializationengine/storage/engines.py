@@ -17,6 +17,7 @@ from ..kernel.urls import libpq, masked, normalize
 from .sql import literal
 
 POOL = {"pool_pre_ping": True, "pool_recycle": 1800}
+LOOKUPS = {"pool_size": 16, "max_overflow": 16, "pool_use_lifo": True, "pool_reset_on_return": None}
 
 DOORS = 16
 """Databases of which a process remembers the types; builds come and go."""
@@ -25,6 +26,12 @@ DOORS = 16
 def signature(application: str) -> str:
     """A statement that puts the ids of what is served into pg_stat_activity until the transaction ends."""
     return f"SET LOCAL application_name = {literal(trace.application_name(application))}"
+
+
+def signing(application: str) -> str:
+    """The same as a condition, always true, that a statement tests once: it saves a reader the round trip."""
+    name = literal(trace.application_name(application))
+    return f"(SELECT set_config('application_name', {name}, true)) IS NOT NULL"
 
 
 def sign(connection: Connection, application: str) -> None:
@@ -55,6 +62,7 @@ class Cluster:
         }
         self._pool = {**POOL, "pool_size": pool_size, "max_overflow": overflow}
         self._engines: dict[str, Engine] = {}
+        self._lookups: dict[str, Engine] = {}
         self._doors: dict[str, Door] = {}
         self._guard = threading.Lock()
 
@@ -102,6 +110,15 @@ class Cluster:
                 event.listen(made, "begin", self._sign)
             return self._engines[name]
 
+    def lookups(self, database: str) -> Engine:
+        """SQLAlchemy's pool for single statements: nothing is begun, so that each takes one round trip and no more."""
+        with self._guard:
+            if database not in self._lookups:
+                # Its statements are over before anybody could look for whom they serve.
+                uri = libpq(self.url, database=database, application=self.name("look-up"), options=self._options)
+                self._lookups[database] = create_engine(normalize(uri), isolation_level="AUTOCOMMIT", **LOOKUPS)
+            return self._lookups[database]
+
     def _sign(self, session: Session) -> None:
         """A pooled connection serves one request after another: each transaction names its own."""
         if trace.request_id():
@@ -110,20 +127,23 @@ class Cluster:
     def pool_use(self) -> dict[str, dict[str, int]]:
         """Connections of each pool: `busy` and `idle`."""
         with self._guard:
-            pools = {name: engine.pool for name, engine in self._engines.items()}
+            pools = {f"session {name}": engine.pool for name, engine in self._engines.items()}
+            pools |= {f"look-up {name}": engine.pool for name, engine in self._lookups.items()}
         counted = {name: (pool.checkedout(), pool.checkedin()) for name, pool in pools.items()}  # type: ignore[attr-defined]
-        return {f"session {name}": {"busy": busy, "idle": idle} for name, (busy, idle) in counted.items()}
+        return {name: {"busy": busy, "idle": idle} for name, (busy, idle) in counted.items()}
 
     def forget(self, database: str) -> None:
         """Close the pool of a database that is about to be renamed or dropped."""
         with self._guard:
-            engine, door = self._engines.pop(database, None), self._doors.pop(database, None)
-        if engine is not None:
-            engine.dispose()
+            gone = [pools.pop(database, None) for pools in (self._engines, self._lookups)]
+            door = self._doors.pop(database, None)
+        for engine in gone:
+            if engine is not None:
+                engine.dispose()
         if door is not None:
             door.close()
 
     def close(self) -> None:
         """Close every pool."""
-        for name in {*self._engines, *self._doors}:
+        for name in {*self._engines, *self._lookups, *self._doors}:
             self.forget(name)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 import pyarrow as pa
@@ -23,10 +23,28 @@ from .tables import qualified
 Candidates = Mapping[str, tuple[int, ...]]
 
 
-def mark(reading: Reading, segmentation: str) -> datetime | None:
-    """The moment whose roots a segmentation table holds (law 2), as the reading's snapshot has it."""
-    found = reading.value(sql("moment", "mark"), segmentation)
-    return None if not isinstance(found, datetime) else moments.aware(found)
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What stands in the metadata of a plan's tables, in its own snapshot.
+
+    `marks` are the moments whose roots the segmentation tables hold (law 2), `touched` when the tables were last
+    written to; each aligned with the plan's sources, None where nothing is known. `open_writers` tells whether
+    somebody may still commit a row stamped at or before the moment.
+    """
+
+    marks: tuple[datetime | None, ...]
+    touched: tuple[datetime | None, ...]
+    open_writers: bool
+
+
+def facts(reading: Reading, plan: QueryPlan, at: datetime) -> Facts:
+    """All of it in one statement."""
+    tables = literals.array(tuple(source.name for source in plan.sources), "text")
+    beside = literals.array(tuple(source.segmentation or "" for source in plan.sources), "text")
+    names = {"tables": tables, "segmentations": beside, "at": literals.timestamp(at), "signed": reading.signed}
+    found = reading.table(sql("moment", "facts", **names)).to_pylist()
+    marks = tuple(None if row["mark"] is None else moments.aware(row["mark"]) for row in found)
+    return Facts(marks, tuple(row["touched"] for row in found), found[0]["open_writers"])
 
 
 def size(pool: ReadPool, database: str, table: str) -> int:
@@ -34,18 +52,12 @@ def size(pool: ReadPool, database: str, table: str) -> int:
     return int(pool.value(database, f"SELECT count(*) FROM {qualified(table)}"))  # type: ignore[call-overload]
 
 
-def open_writers(reading: Reading, at: datetime) -> bool:
-    """Whether somebody may still commit a row stamped at or before a moment."""
-    return bool(reading.value(sql("moment", "open_writers"), moments.naive(at)))
-
-
-def vouched(reading: Reading, segmentation: str, column: str, roots: Sequence[int]) -> set[int]:
-    """Those of some roots that the table holds, so that they are roots at its mark."""
-    listed = literals.array(tuple(roots), "bigint")
-    found = reading.table(
-        sql("moment", "held_roots", roots=listed, segmentation=qualified(segmentation), column=quote(column))
+def are_there(pool: ReadPool, database: str, tables: tuple[str, ...]) -> bool:
+    """Whether all of some tables are in the database."""
+    names = literals.array(tuple(qualified(table) for table in tables), "text")
+    return bool(
+        pool.value(database, f"SELECT bool_and(to_regclass(name) IS NOT NULL) FROM unnest({names}) AS t (name)")
     )
-    return set(found.column(0).to_pylist())
 
 
 def stale(
@@ -76,6 +88,12 @@ def stale(
     return reading.table(" UNION ".join(parts))
 
 
+def past_roots(reading: Reading, pcg_table: str, supervoxels: Ids, at: datetime) -> pa.Table:
+    """What root history knows of some supervoxels at a moment: (supervoxel, root), at most one root of each."""
+    asked, graph = literals.array(tuple(supervoxels.tolist()), "bigint"), literals.escaped(pcg_table)
+    return reading.table(sql("moment", "past_roots", asked=asked, pcg_table=graph, at=literals.timestamp(at)))
+
+
 def _lasting(plan: QueryPlan, number: int) -> tuple[Predicate, ...]:
     return tuple(replace(p, source=0) for p in plan.predicates if p.source == number and p.column.role is not Role.ROOT)
 
@@ -94,17 +112,21 @@ class LookUps:
         self._complete: LRUCache[tuple[str, str], datetime] = LRUCache(size)
         self._guard = threading.Lock()
 
-    def missing(self, reading: Reading, database: str, plan: QueryPlan, number: int, at: datetime) -> int:
-        """Rows of the moment that pass the filters on what people wrote, and that nobody has looked up."""
+    def missing(
+        self, reading: Reading, database: str, plan: QueryPlan, number: int, at: datetime, touched: datetime | None
+    ) -> int:
+        """Rows of the moment that pass the filters on what people wrote, and that nobody has looked up.
+
+        `touched` is when the table was written to last, as the reading's snapshot has it.
+        """
         source, key = plan.sources[number], (database, plan.sources[number].name)
-        touched = reading.value(sql("moment", "touched"), source.name)
         with self._guard:
             if touched is not None and self._complete.get(key) == touched:
                 return 0
         names = {"annotation": qualified(source.name), "gap": _gap(source.segmentation)}
         if not reading.value(sql("moment", "any_gap", **names)):
-            with self._guard:
-                if isinstance(touched, datetime):
+            if touched is not None:
+                with self._guard:
                     self._complete[key] = touched
             return 0
         written = tuple(p for p in _lasting(plan, number) if not p.column.is_segmentation)

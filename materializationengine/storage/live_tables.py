@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, Select, and_, or_, select
+from sqlalchemy import BindParameter, ColumnElement, Select, and_, or_, select
 from sqlalchemy.orm import Session
 
 from ..domain.datastack import Datastack
@@ -47,7 +47,9 @@ def tables_at(session: Session, stack: Datastack, names: tuple[str, ...], at: da
 
 def names_at(session: Session, at: datetime) -> list[str]:
     """The names of the tables of a moment, sorted."""
-    return list(session.scalars(select(AnnotationTable.table_name).where(_there(at)).order_by("table_name")))
+    return list(
+        session.scalars(select(AnnotationTable.table_name).where(there(moments.naive(at))).order_by("table_name"))
+    )
 
 
 def _tables(stack: Datastack, at: datetime) -> Select[AnnotationTable, int]:
@@ -55,11 +57,14 @@ def _tables(stack: Datastack, at: datetime) -> Select[AnnotationTable, int]:
         SegmentationTable.annotation_table == AnnotationTable.table_name,
         SegmentationTable.pcg_table_name == stack.pcg_table,
     )
-    return select(AnnotationTable, SegmentationTable.id).outerjoin(SegmentationTable, beside).where(_there(at))
+    return (
+        select(AnnotationTable, SegmentationTable.id)
+        .outerjoin(SegmentationTable, beside)
+        .where(there(moments.naive(at)))
+    )
 
 
-def _there(at: datetime) -> ColumnElement[bool]:
-    """Law 1 for tables: a legacy one that is not valid and has no time of removal is left out."""
-    moment = moments.naive(at)
+def there(moment: datetime | BindParameter[datetime]) -> ColumnElement[bool]:
+    """Law 1 for tables: a legacy one that is not valid and has no time of removal is left out. `moment` is naive."""
     living = and_(AnnotationTable.deleted.is_(None), AnnotationTable.valid.is_not(False))
     return and_(AnnotationTable.created <= moment, or_(AnnotationTable.deleted > moment, living))

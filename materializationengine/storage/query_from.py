@@ -92,7 +92,7 @@ def name(plan: QueryPlan, number: int, column: Column) -> str:
         # The table had no segmentation table yet, so its ids are unknown.
         return "NULL::bigint"
     text = f"{'s' if beside else 't'}{number}.{quote(column.name)}"
-    for place, point in _patched(plan, number):
+    for place, point in _patched(plan, number) if column.role is Role.ROOT else ():
         if point.root == column.name:
             patch = f"p{number}_{place}"
             return f"(CASE WHEN {patch}.supervoxel IS NULL THEN {text} ELSE {patch}.root END)"

@@ -38,12 +38,15 @@ _CASTS = {
 }
 
 
-def select(plan: QueryPlan, as_of: datetime, *, percent: float | None = None) -> str:
-    """The rows asked for. `as_of` is the version's moment; `percent` of the first table is looked at, if given."""
+def select(plan: QueryPlan, as_of: datetime, *, percent: float | None = None, also: str = "") -> str:
+    """The rows asked for. `as_of` is the version's moment; `percent` of the first table is looked at, if given.
+
+    `also` is a condition of the caller's own, the same for every row.
+    """
     columns = ", ".join(f"{_output(plan, output)} AS {quote(output.name)}" for output in plan.outputs)
     if plan.count:
-        return f"{with_roots(plan)}SELECT count(*) AS count FROM {_body(plan, as_of, percent)}"
-    return f"{with_roots(plan)}SELECT {columns} FROM {_body(plan, as_of, percent)}{page(plan)}"
+        return f"{with_roots(plan)}SELECT count(*) AS count FROM {_body(plan, as_of, percent, also)}"
+    return f"{with_roots(plan)}SELECT {columns} FROM {_body(plan, as_of, percent, also)}{page(plan)}"
 
 
 def last_keys(plan: QueryPlan, as_of: datetime, *, percent: float | None = None) -> str:
@@ -61,8 +64,8 @@ def conditions(plan: QueryPlan, as_of: datetime, predicates: tuple[Predicate, ..
     return [*base_conditions(plan, as_of), *(_condition(plan, p) for p in predicates), *past(plan)]
 
 
-def _body(plan: QueryPlan, as_of: datetime, percent: float | None) -> str:
-    found = conditions(plan, as_of, plan.predicates)
+def _body(plan: QueryPlan, as_of: datetime, percent: float | None, also: str = "") -> str:
+    found = [*conditions(plan, as_of, plan.predicates), *([also] if also else [])]
     if percent is not None and plan.sources[0].view is not None:
         # A view has no pages of which some could be taken.
         found.append(f"random() < {percent / 100!r}")

@@ -17,7 +17,7 @@ import pyarrow as pa
 from ..domain.errors import BadQuery, MaterializationError, QueryTimeout, StorageUnavailable
 from ..kernel import trace
 from ..kernel.columns import Connection, DriverError, sqlstate
-from .engines import Cluster, signature
+from .engines import Cluster, signature, signing
 
 BATCH_BYTES = 1 << 20
 """Size of a record batch: the first leaves within 30 ms, and a million rows take no longer than in larger ones (m)."""
@@ -55,10 +55,13 @@ class _Idle:
 
 
 class Reading:
-    """One transaction of the pool: every answer is of the same snapshot. Errors are told as the pool tells them."""
+    """One transaction of the pool: every answer is of the same snapshot. Errors are told as the pool tells them.
 
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
+    `signed` is a condition that is always true; the first statement that has it shows whom the transaction serves.
+    """
+
+    def __init__(self, connection: Connection, signed: str = "true") -> None:
+        self._connection, self.signed = connection, signed
 
     def value(self, sql: str, *params: object) -> object:
         """The one value of an answer of one row; None where there is no row."""
@@ -107,10 +110,13 @@ class ReadPool:
             return {f"read {name}": {"busy": self._busy[name], "idle": idle[name]} for name in names}
 
     @contextmanager
-    def connection(self, database: str, *, in_order: bool = False) -> Iterator[Connection]:
-        """A connection in a read-only transaction. After any exception it is closed, which ends its statement too."""
+    def connection(self, database: str, *, in_order: bool = False, sign: bool = True) -> Iterator[Connection]:
+        """A connection in a read-only transaction. After any exception it is closed, which ends its statement too.
+
+        `sign` lets it show whom it serves.
+        """
         kind = (database, in_order)
-        connection = self._take(kind)
+        connection = self._take(kind, sign)
         self._count(database, 1)
         try:
             yield connection
@@ -129,8 +135,8 @@ class ReadPool:
     @contextmanager
     def reading(self, database: str, *, in_order: bool = False) -> Iterator[Reading]:
         """A transaction; `in_order` reads a single table in the order of its rows."""
-        with self.connection(database, in_order=in_order) as connection:
-            yield Reading(connection)
+        with self.connection(database, in_order=in_order, sign=False) as connection:
+            yield Reading(connection, signing(self._cluster.name("query")) if trace.request_id() else "true")
 
     def value(self, database: str, sql: str, *params: object) -> object:
         """The one value of an answer of one row. Raises BadQuery, QueryTimeout, StorageUnavailable."""
@@ -147,8 +153,8 @@ class ReadPool:
         for idle in kept.values():
             _close(idle)
 
-    def _take(self, kind: _Kind) -> Connection:
-        greeting = signature(self._cluster.name("query")) if trace.request_id() else ""
+    def _take(self, kind: _Kind, sign: bool) -> Connection:
+        greeting = signature(self._cluster.name("query")) if sign and trace.request_id() else ""
         while (idle := self._pop(kind)) is not None:
             fresh = time.monotonic() - idle.since < PING_AFTER
             if (fresh and not greeting) or _alive(idle.connection, greeting):

@@ -33,7 +33,11 @@ def _texts(pool: ReadPool, database: str, table: str, kind: Schema, condition: s
     with pool.reading(database) as reading:
         for name in names:
             statement = sql(
-                "relations", "distinct_texts", column=quote(name), table=qualified(table), condition=condition
+                "relations",
+                "distinct_texts",
+                column=quote(name),
+                table=qualified(table),
+                condition=f"{condition} AND {reading.signed}",
             )
             found[name] = reading.table(statement)["value"].to_pylist()
     return found

@@ -40,6 +40,11 @@ class Version:
     is_merged: bool
     database: str
 
+    @property
+    def has_expired(self) -> bool:
+        """Whether it could be read once, and its database may be gone."""
+        return self.status is VersionStatus.EXPIRED or (self.status is _READABLE and not self.valid)
+
 
 @dataclass(frozen=True, slots=True)
 class VersionTable:
@@ -73,7 +78,7 @@ def versions(session: Session, datastack: str, *, expired: bool = False) -> list
     if not expired:
         statement = statement.where(AnalysisVersion.valid.is_(True))
     rows = session.execute(statement.order_by(AnalysisVersion.version))
-    return [_version(row, parent) for row, parent in rows]
+    return [as_version(row, parent) for row, parent in rows]
 
 
 def is_virtual(session: Session, datastack: str) -> bool:
@@ -90,13 +95,13 @@ def version(session: Session, datastack: str, number: int) -> Version:
         known = [str(each.version) for each in versions(session, datastack)]
         there = f"the newest are {', '.join(known[-5:])}" if known else "it has none yet"
         raise UnknownVersion(f"datastack {datastack!r} has no version {number}; {there}", field="version")
-    return _version(*found)
+    return as_version(*found)
 
 
 def readable_version(session: Session, datastack: str, number: int) -> Version:
     """One version that can be queried. Raises UnknownVersion, VersionNotAvailable."""
     found = version(session, datastack, number)
-    if found.status is VersionStatus.EXPIRED or (found.status is _READABLE and not found.valid):
+    if found.has_expired:
         raise VersionNotAvailable(f"version {number} of {datastack!r} has expired", field="version")
     if found.status is not _READABLE:
         state = "is still being made" if found.status is VersionStatus.RUNNING else "failed while it was made"
@@ -115,7 +120,7 @@ def table_names(session: Session, found: Version) -> list[str]:
 def tables(session: Session, datastack: Datastack, found: Version) -> list[VersionTable]:
     """A version's tables with all that is known of them, by name; one statement whatever their number."""
     rows = session.execute(_tables(datastack, found).order_by(AnalysisTable.table_name))
-    return [_table(*row) for row in rows]
+    return [as_table(*row) for row in rows]
 
 
 def table(session: Session, datastack: Datastack, found: Version, name: str) -> VersionTable:
@@ -123,7 +128,7 @@ def table(session: Session, datastack: Datastack, found: Version, name: str) -> 
     row = session.execute(_tables(datastack, found).where(AnalysisTable.table_name == name)).first()
     if row is None:
         raise _unknown(session, found, name)
-    return _table(*row)
+    return as_table(*row)
 
 
 def named_tables(session: Session, datastack: Datastack, found: Version, names: tuple[str, ...]) -> list[VersionTable]:
@@ -135,7 +140,7 @@ def named_tables(session: Session, datastack: Datastack, found: Version, names: 
         "names": names,
     }
     rows = session.execute(_some_tables(), about)
-    known = {each.name: each for each in (_table(*row) for row in rows)}
+    known = {each.name: each for each in (as_table(*row) for row in rows)}
     for name in names:
         if name not in known:
             raise _unknown(session, found, name)
@@ -163,7 +168,8 @@ def _one_version() -> Select[AnalysisVersion, AnalysisVersion]:
     return _versions(bindparam("datastack", type_=String)).where(AnalysisVersion.version == bindparam("number"))
 
 
-def _version(row: AnalysisVersion, parent: AnalysisVersion | None) -> Version:
+def as_version(row: AnalysisVersion, parent: AnalysisVersion | None) -> Version:
+    """A version out of its row, and its parent's where it is virtual."""
     home = parent or row
     return Version(
         id=row.id,
@@ -213,12 +219,13 @@ def _tables_of(
     )
 
 
-def _table(
+def as_table(
     row: AnalysisTable,
     annotation: AnnotationTable,
     segmentation: SegmentationTable | None,
     verified: FrozenTable | None,
 ) -> VersionTable:
+    """A table of a version out of the rows that tell of it."""
     return VersionTable(
         id=row.id,
         name=row.table_name,

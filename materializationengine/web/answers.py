@@ -8,6 +8,7 @@ from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
+from itertools import islice
 from typing import Any
 
 import pyarrow as pa
@@ -23,6 +24,9 @@ from .auth import user
 from .encoders import arrow, formats
 from .encoders.headers import NEXT_CURSOR, cap, describe
 from .parts import parts
+
+_SHORT = 4096
+"""Rows of a first batch after which it is hardly the only one, so that nobody waits for the next."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,11 +48,15 @@ class Flow(Iterator[pa.RecordBatch]):
     """Batches and the transaction they come from, which ends with them or with the client, whichever goes first."""
 
     def __init__(self, batches: Generator[pa.RecordBatch]) -> None:
-        self._batches, self._held = batches, ExitStack()
+        self._batches, self._held, self._ended = batches, ExitStack(), False
         # Taken now: where the batches are sent there is no application to ask any more.
         self._count = parts().meters.rows.inc
-        # The first one is fetched now, while an error can still be told.
-        self._first = next(batches, None)
+        # The first one is fetched now, while an error can still be told; and one more where it may be the last.
+        self._fetched = list(islice(batches, 1))
+        if self._fetched and self._fetched[0].num_rows < _SHORT:
+            self._fetched += islice(batches, 1)
+        self.short = len(self._fetched) < 2 and all(batch.num_rows < _SHORT for batch in self._fetched)
+        """Whether all of it is here already."""
 
     def holding(self, held: ExitStack) -> Flow:
         """The same, which now owns its transaction."""
@@ -56,13 +64,12 @@ class Flow(Iterator[pa.RecordBatch]):
         return self
 
     def __next__(self) -> pa.RecordBatch:
-        if (first := self._first) is not None:
-            self._first = None
-            return self._sent(first)
+        if self._fetched:
+            return self._sent(self._fetched.pop(0))
         try:
             return self._sent(next(self._batches))
         except StopIteration:
-            self._held.close()
+            self._ended = True
             raise
 
     def _sent(self, batch: pa.RecordBatch) -> pa.RecordBatch:
@@ -70,22 +77,29 @@ class Flow(Iterator[pa.RecordBatch]):
         return batch
 
     def close(self) -> None:
-        """End a statement that is still running: its connection is closed rather than read to the end."""
-        self._first = None
+        """End the transaction; a statement that is still running is ended with its connection, not read to the end."""
+        self._fetched = []
         self._batches.close()
         held = self._held.pop_all()
+        if self._ended:
+            held.close()
+            return
         with suppress(GeneratorExit):
             held.__exit__(GeneratorExit, GeneratorExit(), None)
 
 
 class Body(Iterator[bytes]):
-    """Encoded bytes; closing them ends the flow, even where not a byte was asked for."""
+    """Encoded bytes; their end ends the flow, and so does closing them, even where not a byte was asked for."""
 
     def __init__(self, parts: Iterator[bytes], flow: Flow) -> None:
         self._parts, self._flow = parts, flow
 
     def __next__(self) -> bytes:
-        return next(self._parts)
+        try:
+            return next(self._parts)
+        except StopIteration:
+            self._flow.close()
+            raise
 
     def close(self) -> None:
         """As the server calls it when the answer is sent or the client gone."""
@@ -121,7 +135,7 @@ def answer(
         if formats.is_text(kind):
             plan = _exact(plan)
         page = _page(reading, asked, plan, mark)
-        statement = query_sql.select(page.plan, asked.moment, percent=asked.percent)
+        statement = query_sql.select(page.plan, asked.moment, percent=asked.percent, also=reading.signed)
         flow = Flow(reading.batches(statement)).holding(stack.pop_all())
     response = _stream(kind, page.plan, flow, options)
     if page.cursor:
@@ -165,17 +179,31 @@ def _stream(kind: str, plan: QueryPlan, flow: Flow, options: Mapping[str, Any]) 
     codec = arrow.compression(accepted) if options["ipc_compress"] else None
     encoded = formats.encode(kind, arrow.wire_schema(plan), flow, codec)
     packed = formats.is_text(kind) and request.accept_encodings["gzip"] > 0
-    body = Body(formats.gzipped(encoded) if packed else encoded, flow)
-    response = Response(body, content_type=kind)
+    encoded = formats.gzipped(encoded) if packed else encoded
+    response = _short(encoded, flow) if flow.short else Response(Body(encoded, flow))
+    response.content_type = kind
     if packed:
         response.headers["Content-Encoding"] = "gzip"
     response.headers["Cache-Control"] = "no-cache"
     return response
 
 
+def _short(encoded: Iterator[bytes], flow: Flow) -> Response:
+    """A short answer goes out in one piece of known length: its reader does not wait for the transaction to end."""
+    try:
+        whole = b"".join(encoded)
+    except BaseException:
+        flow.close()
+        raise
+    response = Response(Body(iter([whole]), flow))
+    response.content_length = len(whole)
+    return response
+
+
 def tag(*parts_of: object) -> str:
     """An entity tag of what an answer is made of."""
-    return hashlib.sha256(repr((parts_of, request.headers.get("Accept"))).encode()).hexdigest()[:32]
+    accepted = [request.headers.get(name) for name in ("Accept", "Accept-Encoding")]
+    return hashlib.sha256(repr((parts_of, accepted)).encode()).hexdigest()[:32]
 
 
 def refuse_sampled_pages(question: Question) -> None:

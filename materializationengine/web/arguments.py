@@ -77,6 +77,10 @@ class Blueprint(SmorestBlueprint):
 
     ARGUMENTS_PARSER = Parser()
 
+    def arguments(self, schema: Any, **options: Any) -> Any:
+        """As flask-smorest's, but the schema is made once: making it for every request takes longer than its work."""
+        return super().arguments(schema() if isinstance(schema, type) else schema, **options)
+
 
 def generations(
     blueprint: SmorestBlueprint, rule: str, *numbers: int, tell: bool = False, **options: Any

@@ -16,7 +16,7 @@ log = structlog.get_logger(__name__)
 
 EXPOSED = (
     "WWW-Authenticate, Warning, Retry-After, ETag, column_names, dataframe_resolution, "
-    "X-Column-Names, X-Row-Limit, X-Next-Cursor, X-Effective-Timestamp, X-Consistency, X-Request-ID, "
+    "X-Column-Names, X-Row-Limit, X-Next-Cursor, X-Effective-Timestamp, X-Consistency, X-Answered-From, X-Request-ID, "
     "Idempotency-Replayed"
 )
 _ASKED = "Authorization, Content-Type, X-Requested-With, Idempotency-Key, If-None-Match"

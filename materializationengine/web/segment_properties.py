@@ -22,7 +22,8 @@ from .arguments import MATERIALIZE, Blueprint, generations
 from .auth import check_read, needs, user
 from .encoders.headers import warn
 from .extensions import live_session
-from .live_queries import moment_query, public_version
+from .live_queries import public_version
+from .moment_answers import AsOf, moment_query
 from .parts import parts
 from .payloads import LabelOptions
 from .precomputed import drawing, joined, kept, refers
@@ -113,16 +114,14 @@ def _rows(asked: _Asked) -> list[Row]:
     plan = replace(asked.plan, limit=MOST + 1)
     with closing(parts().slots.take(user().id)), parts().pool.reading(asked.database) as reading:
         if asked.live is not None:
-            plan = prepare(moment_query(reading, asked.live, _GAPS, asked.moment), plan).plan
+            # Rows without a root are left out anyway.
+            wanted = AsOf(asked.moment, allow_gaps=True, allow_invalid=True)
+            plan = prepare(moment_query(reading, asked.live, wanted), plan).plan
         rows: list[Row] = reading.table(query_sql.select(plan, asked.moment)).to_pylist()
     if len(rows) > MOST:
         told = f"{plan.sources[0].name} has more than {MOST:,} rows; a browser holds no more properties"
         raise BadRequest(told, field="table_name")
     return rows
-
-
-_GAPS = {"allow_missing_lookups": True, "allow_invalid_root_ids": True}
-"""Rows without a root are left out anyway."""
 
 
 def _distinct(segment: str, rows: list[Row]) -> tuple[list[Row], int]:

@@ -1,22 +1,25 @@
 Statements of queries of a moment, on a live database. They only read.
 
--- mark --
-SELECT last_updated FROM segmentation_table_metadata WHERE table_name = $1
-
--- touched --
-SELECT last_modified FROM annotation_table_metadata WHERE table_name = $1
-
--- open_writers --
--- As a freeze sees them: sessions that have written, in transactions as old as the moment.
-SELECT EXISTS (SELECT 1 FROM pg_stat_activity
-               WHERE datname = current_database() AND backend_type = 'client backend' AND backend_xid IS NOT NULL
-                 AND xact_start <= $1::timestamp AT TIME ZONE 'utc')
-
--- held_roots --
--- One probe of the index for each root.
-SELECT root FROM unnest({roots}) AS asked (root)
-WHERE EXISTS (SELECT 1 FROM {segmentation} s WHERE s.{column} = asked.root)
+-- facts --
+-- Open writers as a freeze sees them: sessions that have written, in transactions as old as the moment.
+SELECT g.last_updated AS mark, a.last_modified AS touched, writers.open AS open_writers
+FROM unnest({tables}, {segmentations}) WITH ORDINALITY AS asked (name, segmentation, place)
+CROSS JOIN (SELECT EXISTS (SELECT 1 FROM pg_stat_activity
+                           WHERE datname = current_database() AND backend_type = 'client backend'
+                             AND backend_xid IS NOT NULL AND xact_start <= {at} AT TIME ZONE 'utc') AS open) AS writers
+LEFT JOIN annotation_table_metadata a ON a.table_name = asked.name
+LEFT JOIN segmentation_table_metadata g ON g.table_name = asked.segmentation
+WHERE {signed}
+ORDER BY asked.place
 
 -- any_gap --
 -- A pass over both primary keys.
 SELECT EXISTS (SELECT 1 FROM {annotation} t0 WHERE {gap})
+
+-- past_roots --
+-- One probe of the history's key for each supervoxel; a root held between any two moments at which it was seen.
+SELECT DISTINCT ON (h.supervoxel) h.supervoxel, h.root
+FROM unnest({asked}) AS asked (supervoxel)
+JOIN matengine.root_history h ON h.pcg_table = {pcg_table} AND h.supervoxel = asked.supervoxel
+WHERE h.first_seen <= {at} AND h.last_seen >= {at}
+ORDER BY h.supervoxel, h.root

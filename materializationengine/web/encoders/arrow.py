@@ -67,7 +67,7 @@ def encode(schema: pa.Schema, batches: Iterable[pa.RecordBatch], codec: str | No
     drain = Drain()
     options = pa.ipc.IpcWriteOptions(compression=codec)
     with pa.ipc.new_stream(drain, schema, options=options) as writer:
-        yield from drain.taken()
+        # The schema leaves with the first batch, which is there already.
         for batch in batches:
             writer.write_batch(typed(schema, batch))
             yield from drain.taken()

@@ -16,6 +16,9 @@ ROW_LIMIT = "X-Row-Limit"
 NEXT_CURSOR = "X-Next-Cursor"
 """What to send as `after` for the next page; absent from the last one."""
 
+ANSWERED_FROM = "X-Answered-From"
+"""`live` where a version's database is gone, so that its rows come from the live tables."""
+
 
 def describe(response: Response, plan: QueryPlan) -> Response:
     """Say what the columns are called and in which units positions are."""
