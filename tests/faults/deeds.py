@@ -292,13 +292,19 @@ def late(stage: Stage) -> None:
 def same_message(stage: Stage) -> None:
     stage.begin()
     stage.reach()
-    (held,) = (unit for unit in stage.units() if unit[1] == stage.action and unit[2] == "RUNNING")
+    (held,) = until(lambda: alone(stage), "only the held unit is at work")
     for _ in range(4):
         stage.plant.celery.send([Message(f"{stage.scene.datastack}_volume", held[0], stage.action)])
     time.sleep(2)
     assert held in stage.units(), "a second worker took a unit that is at work"
     stage.let_go()
     stage.over()
+
+
+def alone(stage: Stage) -> list[tuple[int, str, str, int, int]]:
+    """The held unit, when its neighbors are done."""
+    at_work = [unit for unit in stage.units() if unit[1] == stage.action and unit[2] != "DONE"]
+    return at_work if len(at_work) == 1 else []
 
 
 def frozen_worker(stage: Stage) -> None:

@@ -192,5 +192,9 @@ def _shown(name: str, kind: str) -> str:
 
 
 def newest_only(state: State) -> State:
-    """The live database and the newest version, for runs whose first version has gaps."""
-    return replace(state, versions=[], frozen=state.frozen[-1:], runs=Counter())
+    """The live database and the newest version, for runs whose first version has gaps.
+
+    History is left out: a root that was looked up late has none from before.
+    """
+    live = {name: rows for name, rows in state.live.items() if name != "history"}
+    return replace(state, live=live, versions=[], frozen=state.frozen[-1:], runs=Counter())
