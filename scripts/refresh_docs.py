@@ -19,6 +19,7 @@ ROOT = Path(__file__).parents[1]
 # Neither folder is a package: they are tools of a checkout, not part of the wheel.
 sys.path[:0] = [str(ROOT / "scripts"), str(ROOT / "docs"), str(ROOT)]
 
+import bench_tables  # noqa: E402
 import diagrams  # noqa: E402  (found through the path set above)
 import fault_table  # noqa: E402
 import manual_tables  # noqa: E402
@@ -29,6 +30,7 @@ PAGES = (
     "docs/api.md",
     "docs/commands.md",
     "docs/architecture.md",
+    "docs/benchmarks.md",
     "docs/faults.md",
     "docs/workflows/workflows.rst",
     "workflows/README.md",
@@ -44,6 +46,7 @@ BLOCKS: dict[str, Callable[..., str]] = {
     "units": workflow_map.unit_table,
     "beat": workflow_map.beat_table,
     "start": workflow_map.start_facts,
+    "benchmarks": bench_tables.benchmark_table,
     "faults": fault_table.table,
     "fault-count": fault_table.count,
 }
@@ -69,7 +72,8 @@ def wanted() -> dict[Path, str]:
         # apispec tells of schema names that it numbers; the manual shows none of them.
         warnings.filterwarnings("ignore", module="apispec")
         pages = {ROOT / name: refreshed((ROOT / name).read_text(encoding="utf-8")) for name in PAGES}
-    return pages | {ROOT / "docs/images" / name: svg for name, svg in diagrams.draw_all().items()}
+    drawings = diagrams.draw_all() | {"benchmarks.svg": bench_tables.benchmark_drawing()}
+    return pages | {ROOT / "docs/images" / name: svg for name, svg in drawings.items()}
 
 
 def outdated() -> dict[Path, str]:

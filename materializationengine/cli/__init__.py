@@ -17,6 +17,7 @@ from .doctor import config_command, doctor
 from .operate import pause, schedules_command, unpause
 from .run import run
 from .runs import runs
+from .verify import verify
 from .versions import versions
 from .view import view
 from .world import world
@@ -46,6 +47,7 @@ main.add_command(world)
 main.add_command(run)
 main.add_command(runs)
 main.add_command(versions)
+main.add_command(verify)
 main.add_command(view)
 main.add_command(pause)
 main.add_command(unpause)

@@ -102,7 +102,7 @@ def _make(
             roots.append(merged.roots)
             facts += (merged.dropped, merged.patched, merged.inserted, merged.asked)
         digests.append((shape.table, digest.rows, digest.text))
-    verify = freeze.Verify(table.name, tuple(digests))
+    verify = freeze.Verify(table.name, tuple(digests), compared=not in_full)
     return Made(verify, np.unique(np.concatenate(roots)), tuple(in_full), tuple(facts.tolist()))
 
 

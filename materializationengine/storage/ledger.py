@@ -17,6 +17,7 @@ from ..domain.errors import NewerWork, RunInProgress, StaleUnit
 from ..domain.plan import Plan, RunStatus, UnitSpec, from_json, to_ledger
 from ..kernel import moments
 from ..kernel.columns import Connection, DriverError, sqlstate
+from .live_database import known_layouts
 from .sql import sql
 
 _LOCK_SPACE = 0x6D61 << 48
@@ -131,12 +132,14 @@ def open_next(connection: Connection, run_id: str, position: int, steps: int) ->
 def claim(connection: Connection, unit: int, *, owner: str, lease: float) -> ClaimedUnit | None:
     """Take a unit, and commit that; None where another worker has it or nothing is left to do.
 
+    None as well where a newer release upgraded the database: its workers will do it.
+
     Raises NewerWork, the unit given back, for a run that a newer release planned.
     """
     if not connection.value("SELECT pg_try_advisory_lock($1::bigint)", _LOCK_SPACE + unit):
         connection.rollback()
         return None
-    row = connection.one(sql("ledger", "claim_unit"), unit, owner, lease)
+    row = connection.one(sql("ledger", "claim_unit"), unit, owner, lease, list(known_layouts()))
     connection.commit()
     if row is None:
         return None

@@ -130,10 +130,10 @@ def failed_upload(connection: Connection, datastack: str, table: str) -> str:
     """
     if is_taken(connection, table):
         raise TableExists(f"table {table!r} is there; an upload is seen when it is whole", field="table")
-    run_id = connection.value(sql("control", "failed_upload"), datastack, subject_of_upload(table))
-    if run_id is None:
+    row = connection.one(sql("control", "failed_upload"), datastack, subject_of_upload(table))
+    if row is None:
         raise UnknownRun(f"no upload of {table!r} to {datastack} ended early; start one", field="table")
-    return str(run_id)
+    return str(row[0])
 
 
 def subject_of_upload(table: str) -> str:

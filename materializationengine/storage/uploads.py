@@ -9,7 +9,7 @@ import pyarrow as pa
 from ..domain.datastack import Datastack
 from ..domain.errors import BadUpload, TableExists
 from ..domain.plan import UploadPlan
-from ..domain.schemas import Column, Role, Schema, SqlType, schema
+from ..domain.schemas import Column, IndexKind, Role, Schema, SqlType, schema
 from ..domain.upload_values import Values
 from ..kernel import moments
 from ..kernel.columns import Connection, DriverError, ewkb_points, sqlstate
@@ -33,20 +33,26 @@ def supplies_ids(upload: UploadPlan) -> bool:
 
 
 def index_statements(run_id: str, upload: UploadPlan) -> tuple[tuple[str, str], ...]:
-    """(label, statement) of every key and index of the hidden tables, under the names that they keep."""
+    """(label, statement) of every key and index of the hidden tables, under the names that they keep.
+
+    Spatial ones come first: they take longest, and what is left is short enough to fill the gaps between workers.
+    """
     table, kind = upload.table, schema(upload.table.schema)
     found = _statements(table.name, staged(run_id, "annotation"), kind.annotation_columns())
     if supplies_ids(upload) and table.segmentation is not None:
         found += _statements(table.segmentation, staged(run_id, "segmentation"), kind.segmentation_columns())
-    return found
+    return tuple((label, statement) for _, label, statement in sorted(found, key=lambda one: not one[0]))
 
 
-def _statements(final: str, table: str, columns: tuple[Column, ...]) -> tuple[tuple[str, str], ...]:
+def _statements(final: str, table: str, columns: tuple[Column, ...]) -> tuple[tuple[bool, str, str], ...]:
     key = tables.add_primary_key(table, schema=STAGING, name=final)
     indexes = tables.table_indexes(columns, final)
     return (
-        (f"{final} id", key),
-        *((f"{final} {i.column}", tables.create_index(i, table, schema=STAGING)) for i in indexes),
+        (False, f"{final} id", key),
+        *(
+            (i.kind is IndexKind.SPATIAL, f"{final} {i.column}", tables.create_index(i, table, schema=STAGING))
+            for i in indexes
+        ),
     )
 
 

@@ -11,7 +11,7 @@ from datetime import datetime
 from functools import cache
 from typing import Any
 
-from sqlalchemy import BindParameter, Select, String, and_, bindparam, func, select
+from sqlalchemy import BindParameter, ScalarSelect, Select, String, and_, bindparam, func, select
 from sqlalchemy.orm import Session, aliased
 
 from ..domain.datastack import Datastack, Resolution
@@ -123,6 +123,15 @@ def tables(session: Session, datastack: Datastack, found: Version) -> list[Versi
     return [as_table(*row) for row in rows]
 
 
+def tables_of(session: Session, datastack: Datastack, number: int) -> list[VersionTable]:
+    """The tables of a version named by its number, by name; one statement where it has any. Raises UnknownVersion."""
+    mine = AnalysisVersion.datastack == datastack.name, AnalysisVersion.version == number
+    found = select(AnalysisVersion.id).where(*mine).scalar_subquery()
+    home = select(func.coalesce(AnalysisVersion.parent_version, AnalysisVersion.id)).where(*mine).scalar_subquery()
+    rows = session.execute(_tables_of(datastack.pcg_table, found, home).order_by(AnalysisTable.table_name))
+    return [as_table(*row) for row in rows] or tables(session, datastack, version(session, datastack.name, number))
+
+
 def table(session: Session, datastack: Datastack, found: Version, name: str) -> VersionTable:
     """One table of a version. Raises UnknownTable naming those there are."""
     row = session.execute(_tables(datastack, found).where(AnalysisTable.table_name == name)).first()
@@ -200,7 +209,9 @@ def _some_tables() -> _Tables:
 
 
 def _tables_of(
-    pcg_table: str | BindParameter[str], version_id: int | BindParameter[int], home_id: int | BindParameter[int]
+    pcg_table: str | BindParameter[str],
+    version_id: int | BindParameter[int] | ScalarSelect[int],
+    home_id: int | BindParameter[int] | ScalarSelect[int],
 ) -> _Tables:
     of_segmentation = and_(
         SegmentationTable.annotation_table == AnnotationTable.table_name,

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
 from ..domain.datastack import Datastack
 from ..domain.errors import BadRequest, UnknownVersion, VersionNotAvailable
 from ..domain.plan import Plan
@@ -64,6 +67,11 @@ def record(connection: Connection, plan: Plan, run_id: str, tables: list[Verifie
         connection.execute(statement, row[0], table.table, table.rows, table.digest, json.dumps(table.facts))
     mended = json.dumps({"tables": {table.table: table.rows for table in tables}, "swapped": swapped})
     return int(connection.value(sql("incremental", "add_revision"), row[0], run_id, mended))
+
+
+def newest_revision(session: Session, version_id: int) -> int:
+    """How often a version was mended."""
+    return int(session.scalar(text(sql("content", "newest_revision")), {"id": version_id}) or 0)
 
 
 def revisions(connection: Connection, datastack: Datastack, number: int) -> list[Revision]:

@@ -13,6 +13,8 @@ from ..kernel.logs import configure
 from ..kernel.urls import normalize
 from . import annotations as annotation_service
 from . import (
+    citations,
+    datastack_page,
     errors,
     health,
     hooks,
@@ -25,6 +27,7 @@ from . import (
     queries,
     runs,
     segment_properties,
+    table_search,
     versions,
     views,
 )
@@ -76,6 +79,9 @@ def _open_doors(app: Flask) -> None:
         live_queries,
         precomputed,
         segment_properties,
+        citations,
+        table_search,
+        datastack_page,
         views,
         annotation_service,
         runs,

@@ -116,8 +116,13 @@ def user() -> User:
 
 def check_read(table: AnnotationTable) -> None:
     """Raises TableDenied for a table that its owner keeps from the caller."""
-    if not _may(table, table.read_permission):
+    if not may_read(table):
         raise TableDenied(f"table {table.table_name} can be read by {_who(table, table.read_permission)}")
+
+
+def may_read(table: AnnotationTable) -> bool:
+    """Whether the table's owner lets the caller read it."""
+    return _may(table, table.read_permission)
 
 
 def check_write(table: AnnotationTable) -> None:

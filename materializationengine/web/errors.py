@@ -52,7 +52,7 @@ STATUS: Mapping[type[Exception], int] = {
 
 def init_app(app: Flask) -> None:
     """Let every error of the application end here."""
-    app.register_error_handler(errors.MaterializationError, _ours)
+    app.register_error_handler(errors.MaterializationError, answer_error)
     app.register_error_handler(HTTPException, _http)
     for kind in DATABASE_DOWN:
         app.register_error_handler(kind, _database_down)
@@ -81,7 +81,8 @@ def answer(
     return Response(text, status, headers=dict(headers or {}), content_type="application/json")
 
 
-def _ours(error: errors.MaterializationError) -> Response:
+def answer_error(error: errors.MaterializationError) -> Response:
+    """The answer to an error of ours."""
     status = status_of(error)
     if status == HTTPStatus.INTERNAL_SERVER_ERROR:
         log.error("request failed", error=str(error), traceback=traceback.format_exception(error))
@@ -92,7 +93,7 @@ def _ours(error: errors.MaterializationError) -> Response:
 
 def _database_down(error: Exception) -> Response:
     log.warning("database is down", error=str(error))
-    return _ours(errors.StorageUnavailable(retry_after=5.0))
+    return answer_error(errors.StorageUnavailable(retry_after=5.0))
 
 
 def _headers(error: errors.MaterializationError, word: str) -> dict[str, str]:

@@ -174,3 +174,24 @@ class LabelOptions(Schema):
         validate=validate.Length(max=500),
         metadata={"description": "names of columns, with commas between; default: id, or a view's first column"},
     )
+
+
+class SearchOptions(Schema):
+    """What is looked for."""
+
+    search = fields.String(
+        load_default="",
+        validate=validate.Length(max=200),
+        metadata={"description": "words, each of which must stand in the name, description, schema or owner"},
+    )
+
+
+class CitationOptions(Schema):
+    """In which form a version is cited."""
+
+    format = fields.String(
+        load_default=None,
+        allow_none=True,
+        validate=validate.OneOf(["text", "bibtex", "cff"]),
+        metadata={"description": "text, bibtex or cff; default: by Accept"},
+    )

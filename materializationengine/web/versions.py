@@ -82,7 +82,7 @@ def list_table_records(datastack: str, version: int) -> Response:
     """Records of a version's tables."""
     stack = parts().datastack(datastack)
     session = live_session(stack.aligned_volume)
-    tables = registry.tables(session, stack, registry.version(session, datastack, version))
+    tables = registry.tables_of(session, stack, version)
     return jsonify([table_record(table, 3) for table in tables])
 
 

@@ -121,6 +121,26 @@ def test_a_service_before_a_newer_home_is_not_ready(engine: Engine, environ: dic
     assert (answer.status_code, answer.json["database"]) == (503, "newer")
 
 
+def test_a_running_worker_takes_nothing_from_a_database_that_was_upgraded(engine: Engine, stack: str) -> None:
+    """What it has begun it may finish; the rest of the run is done by workers that know the layout."""
+    live = f"{stack}_volume"
+    run = engine.start_only(RunKind.FREEZE, stack, as_of=DAY1)
+    set_layout(engine.services.cluster, live, "9999")
+    for _ in range(2):
+        with engine.services.cluster.connect(live) as connection:
+            connection.execute("UPDATE matengine.unit SET send_after = clock_timestamp()")
+            connection.commit()
+        engine.drain(engine._due(live))
+    left = run_records.find_run(engine.services.cluster, run, units=True)
+    assert (left.status, left.units[0].status, left.units[0].attempt) == (RunStatus.RUNNING, "READY", 0)
+    set_layout(engine.services.cluster, live, known_layouts()[0])
+    with engine.services.cluster.connect(live) as connection:
+        connection.execute("UPDATE matengine.unit SET send_after = clock_timestamp()")
+        connection.commit()
+    engine.drain(engine._due(live))
+    assert run_records.find_run(engine.services.cluster, run).status is RunStatus.SUCCEEDED
+
+
 @pytest.mark.parametrize(
     ("table", "change"),
     [

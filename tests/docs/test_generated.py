@@ -32,7 +32,7 @@ def test_nothing_is_out_of_date() -> None:
 def test_only_what_is_out_of_date_is_written(tmp_path: Path) -> None:
     for name in ("docs", "scripts", "workflows"):
         shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("_build", "__pycache__"))
-    for package in ("materializationengine", "localcave", "l1dbproto", "tests"):
+    for package in ("materializationengine", "localcave", "l1dbproto", "tests", "bench"):
         if (ROOT / package).is_dir():
             (tmp_path / package).symlink_to(ROOT / package)
     page, picture = tmp_path / "docs/configuration.md", tmp_path / "docs/images/linked_workflows.svg"

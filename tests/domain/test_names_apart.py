@@ -29,7 +29,10 @@ PIECES = [
     "stage_",
     "x",
 ]
-NAMES = st.lists(st.sampled_from(PIECES), min_size=1, max_size=4).map("".join)
+LONGEST = 50
+"""Characters of a datastack whose versions have names that PostgreSQL does not cut off."""
+
+NAMES = st.lists(st.sampled_from(PIECES), min_size=1, max_size=4).map("".join).filter(lambda name: len(name) <= LONGEST)
 TABLES = NAMES.filter(lambda name: re.fullmatch(r"[a-z_][a-z0-9_]*", name) is not None)
 VERSIONS = st.integers(1, 999)
 RUNS = st.text("0123456789abcdef", min_size=12, max_size=12)

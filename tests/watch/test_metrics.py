@@ -74,10 +74,10 @@ def test_figures_are_those_of_the_ledger_and_the_server(
     with engine.services.cluster.connect(volume) as connection:
         size = connection.value("SELECT pg_database_size(current_database())")
         owed = connection.value("SELECT count(*) FROM matengine.unresolved")
-        history = connection.value("SELECT pg_total_relation_size('matengine.root_history')")
+        history = connection.value("SELECT pg_total_relation_size('matengine.root_held')")
     assert abs(value(found["matengine_database_bytes"], database=volume) - size) < 1 << 20
     assert value(found["matengine_database_bytes"], database=f"{datastack}__mat1") > 1 << 20
-    assert value(found["matengine_table_bytes"], database=volume, table="root_history") == history
+    assert value(found["matengine_table_bytes"], database=volume, table="root_held") == history
     mine = [s.value for s in found["matengine_unresolved_rows"].samples if s.labels["database"] == volume]
     assert sum(mine) == owed
     assert value(found["matengine_free_bytes"]) > value(found["matengine_reserve_bytes"])

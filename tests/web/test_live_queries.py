@@ -196,4 +196,5 @@ def test_the_clients_ways_to_ask_for_a_moment_agree(
     finally:
         server.shutdown()
         server.server_close()
-    assert wanted and told == [wanted] * 4
+    assert wanted and told["frames"] == [wanted] * 4
+    assert [each["status"] for each in told["started"]] == ["RUNNING"] * 2 and told["texts"] == {}

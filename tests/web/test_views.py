@@ -116,3 +116,5 @@ def test_the_client_reads_views(drive: Callable[..., Any], rows: frozen.Rows) ->
     assert told["typed"] == sorted(row["id"] for row in joined(rows) if row["cell_type"] == "a")
     assert told["dtypes"]["seen"] == "datetime64[ns, UTC]" and told["dtypes"]["volume"] == "Float32"
     assert told["dtypes"]["pt_root_id"] == "Int64"
+    assert told["record"]["table_name"] == "cells" and told["record"]["voxel_resolution_x"] == 64.0
+    assert told["schemas"] == {"cells": told["columns"]} and told["columns"]["pt_position"] == {"type": "SpatialPoint"}

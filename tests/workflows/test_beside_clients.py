@@ -66,6 +66,37 @@ def web(environ: dict[str, str], log: Path) -> Iterator[str]:
         kill_all(process)
 
 
+class Held(threading.Thread):
+    """Looks, many times a second, which clients wait for a lock that a worker's session holds, and for how long."""
+
+    STATEMENT = """
+        SELECT waiting.pid, left(waiting.query, 80), left(holding.query, 80)
+        FROM pg_stat_activity waiting, unnest(pg_blocking_pids(waiting.pid)) blocker
+        JOIN pg_stat_activity holding ON holding.pid = blocker
+        WHERE waiting.application_name LIKE 'matengine web%' AND holding.application_name LIKE 'matengine worker%'
+    """
+
+    def __init__(self, engine: Engine, database: str, stop: threading.Event) -> None:
+        super().__init__()
+        self._engine, self._database, self._stop_event = engine, database, stop
+        self.longest, self.looks = 0.0, 0
+        self.seen: dict[int, tuple[float, str, str]] = {}
+
+    def run(self) -> None:
+        with closing(self._engine.services.cluster.raw(self._database, "watch")) as connection:
+            connection.autocommit = True
+            while not self._stop_event.wait(0.05):
+                with connection.cursor() as cursor:
+                    cursor.execute(self.STATEMENT)
+                    self._note({pid: texts for pid, *texts in cursor.fetchall()})
+
+    def _note(self, waiting: dict[int, list[str]]) -> None:
+        now = time.monotonic()
+        self.looks += 1
+        self.seen = {pid: self.seen.get(pid, (now, *texts)) for pid, texts in waiting.items()}  # type: ignore[misc]
+        self.longest = max([self.longest, *(now - since for since, *_ in self.seen.values())])
+
+
 def answers(url: str) -> bool:
     try:
         return requests.get(url, timeout=2).ok
@@ -167,12 +198,14 @@ def test_versions_made_while_four_clients_write(
         threads = [threading.Thread(target=writer.run) for writer in writers]
         for thread in threads:
             thread.start()
-        records = []
+        records, held = [], Held(engine, lab.database, stop)
+        threads.append(held)
+        held.start()
         try:
             time.sleep(3)
             began = time.monotonic()
             for kind in (RunKind.COMPLETE, RunKind.FREEZE, RunKind.COMPLETE):
-                record = wait_for(engine, launch(engine.services, RunRequest(kind, datastack), send).id, 120)
+                record = wait_for(engine, launch(engine.services, RunRequest(kind, datastack), send).id, 300)
                 records.append(record)
         finally:
             ended = time.monotonic()
@@ -189,8 +222,9 @@ def test_versions_made_while_four_clients_write(
     waits = {"calls": len(during), "p50": during[len(during) // 2], "p100": during[-1], "p100_before": before}
     record_property("seconds", json.dumps(waits))
     print("seconds of a write while versions were made:", waits)
-    # A machine that is busy with other things makes clients wait too: that much they waited before.
-    assert during[-1] <= max(1.0, 2 * before), waits
+    # What a client waits for the work of a run is a lock, and is seen in the server. How long its calls take on a busy
+    # machine is only told.
+    assert held.looks > 20 and held.longest <= 1.0, (held.longest, held.seen, waits)
     assert len(known) > 50 and lab.rows(f"SELECT count(*) FROM {TABLE}") == [(len(known),)]
     sizes = {row: size for writer in writers for row, size in writer.sizes.items()}
     for record in records:
@@ -220,10 +254,10 @@ def test_versions_made_while_four_readers_sit_on_their_base(
             thread.start()
         try:
             made = RunRequest(RunKind.INCREMENTAL, datastack, as_of=day(40), base_version=base.version)
-            first = wait_for(engine, launch(engine.services, made, send).id, 120)
-            retired = wait_for(engine, launch(engine.services, RunRequest(RunKind.RETIRE, datastack), send).id, 120)
+            first = wait_for(engine, launch(engine.services, made, send).id, 300)
+            retired = wait_for(engine, launch(engine.services, RunRequest(RunKind.RETIRE, datastack), send).id, 300)
             mends = RunRequest(RunKind.INCREMENTAL, datastack, base_version=base.version, mends=first.version)
-            second = wait_for(engine, launch(engine.services, mends, send).id, 120)
+            second = wait_for(engine, launch(engine.services, mends, send).id, 300)
         finally:
             stop.set()
             for thread in threads:

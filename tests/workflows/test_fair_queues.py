@@ -43,7 +43,7 @@ def test_a_short_look_up_overtakes_what_long_runs_have_sent(
         small = RunRequest(RunKind.INGEST, datastack, table="synapses", annotation_ids=tuple(range(1, 9)), as_of=DAY1)
         mine = launch(engine.services, small, send)
         sent = moments.now()
-        record = wait_for(engine, mine.id, 120)
+        record = wait_for(engine, mine.id, 300)
         assert record.status is RunStatus.SUCCEEDED, record.error
         ready = [sent, *(step.finished for step in record.steps if step.units)]
         begun = [step.started for step in record.steps if step.units]

@@ -190,26 +190,26 @@ def test_real_workers_drain_for_a_pause_and_take_a_resumed_run_up(
     cluster, send = engine.services.cluster, create_celery(Settings.from_env(environ)).send
     engine.upload_synapses(small_world, stack, DAY0)
     with worker(environ, tmp_path / "worker.log", concurrency=2):
-        dummy = launch(engine.services, RunRequest(RunKind.DUMMY, seconds=(0.3,) * 10), send)
+        dummy = launch(engine.services, RunRequest(RunKind.DUMMY, seconds=(0.3,) * 5), send)
         until(lambda: dones(engine, dummy.id) > 1)
         run_control.pause(cluster, "*", [dummy.database], "tests")
         try:
             until(lambda: not any(step.running for step in run_records.find_run(cluster, dummy.id).steps))
             drained = dones(engine, dummy.id)
             time.sleep(1.5)
-            assert dones(engine, dummy.id) == drained < 20
+            assert dones(engine, dummy.id) == drained < 10
             assert not any(step.running for step in run_records.find_run(cluster, dummy.id).steps)
         finally:
             run_control.unpause(cluster, "*", [dummy.database])
         wake(engine.services, [dummy.database], send)
-        assert wait_for(engine, dummy.id, 120).status is RunStatus.SUCCEEDED
+        assert wait_for(engine, dummy.id, 300).status is RunStatus.SUCCEEDED
         engine.neighbors.faults(wrong_length=True, datastack=stack)
-        failed = wait_for(engine, launch(engine.services, request(stack), send).id, 120)
+        failed = wait_for(engine, launch(engine.services, request(stack), send).id, 300)
         assert failed.status is RunStatus.FAILED
         engine.neighbors.mend()
         before = finished(engine, failed.id)
         resume(engine.services, failed.id, send)
-        record = wait_for(engine, failed.id, 120)
+        record = wait_for(engine, failed.id, 300)
         assert record.status is RunStatus.SUCCEEDED, record.error
         after = finished(engine, failed.id)
         assert before and all(units <= after[action] for action, units in before.items())

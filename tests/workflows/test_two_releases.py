@@ -13,15 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from materializationengine.config import Settings
-from materializationengine.domain.plan import RunKind, RunStatus
+from materializationengine.domain.plan import RunStatus
 from materializationengine.kernel import moments
 from materializationengine.kernel.postgres import PrivateCluster
 from materializationengine.kernel.redis import PrivateRedis
-from materializationengine.storage.live_database import ensure, known_layouts, layout
-from materializationengine.workflows.celery_app import create_celery
-from materializationengine.workflows.launch import launch
-from materializationengine.workflows.requests import RunRequest
+from materializationengine.storage.live_database import known_layouts, layout
 from tests.harness import SYNAPSE_MAPPING, Engine, ends
 from tests.oracle import Oracle, same_partition
 from tests.workflows.workers import APP, ROOT, kill_all, wait_for, worker
@@ -31,7 +27,7 @@ OLD = "e8b468bffc34934fcbb3161fa8864d723899a7a1"
 """A commit whose databases have an earlier layout, and whose plans know less than ours."""
 
 BIRTH = moments.parse("2026-01-01T00:00:00+00:00")
-DAY30, DAY60 = BIRTH + timedelta(days=30), BIRTH + timedelta(days=60)
+DAY30 = BIRTH + timedelta(days=30)
 
 
 @pytest.fixture(scope="module")
@@ -128,25 +124,10 @@ def test_a_run_goes_on_when_the_release_changes_under_it(
         first = wait_for(engine, json.loads(started.stdout)["id"], 90)
         assert (first.status, first.version) == (RunStatus.SUCCEEDED, 1), first.error
     assert layout(cluster, live).current == known_layouts()[0]
+    rows = engine.frozen(datastack, 1)
+    assert same_partition(ends(rows, "root_id"), Oracle(small_world).objects_of(ends(rows, "supervoxel_id"), DAY30))
 
     # From now on the old release refuses to begin anything here.
     refused = old_matengine(old_code, environ, *complete)
     assert refused.returncode == 2
     assert refused.stderr.count("\n") == 1 and "newer than this code knows" in refused.stderr
-
-
-def test_an_old_worker_finishes_what_the_new_web_plans(
-    engine: Engine, environ: dict[str, str], old_code: Path, small_world: Path, datastack: str, tmp_path: Path
-) -> None:
-    engine.load(small_world, datastack, DAY30)
-    engine.upload_synapses(small_world, datastack, BIRTH)
-    engine.run(RunKind.COMPLETE, datastack, as_of=DAY30)
-    engine.edit(datastack)
-    ensure(engine.services.cluster, engine.services.cluster.home)
-    with old_worker(old_code, environ, tmp_path / "old.log"):
-        request = RunRequest(RunKind.COMPLETE, datastack, as_of=DAY60)
-        run = launch(engine.services, request, create_celery(Settings.from_env(environ)).send)
-        record = wait_for(engine, run.id, 90)
-    assert (record.status, record.version) == (RunStatus.SUCCEEDED, 2), record.error
-    rows = engine.frozen(datastack, 2)
-    assert same_partition(ends(rows, "root_id"), Oracle(small_world).objects_of(ends(rows, "supervoxel_id"), DAY60))

@@ -22,13 +22,15 @@ WHERE run_id = $1 AND position = $2::int AND status = 'WAITING'
 RETURNING id
 
 -- claim_unit --
--- READY, or RUNNING under a worker that is gone (the caller holds the unit's advisory lock).
+-- READY, or RUNNING under a worker that is gone (the caller holds the unit's advisory lock). A worker whose release does
+-- not know the database's layout gets nothing: its statements may be wrong there.
 UPDATE matengine.unit u
 SET status = 'RUNNING', attempt = attempt + 1, owner = $2, started = clock_timestamp(),
     lease_until = clock_timestamp() + make_interval(secs => $3::float8)
 FROM matengine.run r
 WHERE u.id = $1::bigint AND u.status IN ('READY', 'RUNNING') AND r.id = u.run_id AND r.status = 'RUNNING'
   AND NOT EXISTS (SELECT 1 FROM matengine.pause p WHERE p.scope IN ('*', r.datastack))
+  AND EXISTS (SELECT 1 FROM matengine.alembic_version v WHERE v.version_num = ANY ($4))
 RETURNING u.id, u.run_id, u.position, u.action, u.args::text AS args, u.attempt, u.label,
           r.plan::text AS plan, r.token, r.version, coalesce(r.request ->> 'request_id', '') AS request_id
 

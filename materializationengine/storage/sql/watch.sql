@@ -46,7 +46,7 @@ SELECT table_name, reason, count(*) FROM matengine.unresolved GROUP BY 1, 2
 -- table_bytes --
 SELECT c.relname, pg_total_relation_size(c.oid) FROM pg_class c
 WHERE c.relnamespace = 'matengine'::regnamespace AND c.relkind = 'r'
-  AND c.relname IN ('run', 'unit', 'unresolved', 'root_history')
+  AND c.relname IN ('run', 'unit', 'unresolved', 'root_held', 'root_span')
 
 -- database_bytes --
 -- Ours are the live ones, and those that are named as a version or a build is.

@@ -22,6 +22,7 @@ by_server = materialize.live_live_query("synapses", moment, filter_in_dict={"syn
 by_client = materialize.live_query("synapses", moment, filter_in_dict=chosen)
 by_table = materialize.query_table("synapses", timestamp=moment, filter_in_dict=chosen)
 by_manager = materialize.tables.synapses(**chosen).live_query(moment)
+started = [materialize.ingest_annotation_table("synapses"), materialize.lookup_supervoxel_ids("synapses", [1])]
 
 
 def told(frame):
@@ -29,4 +30,6 @@ def told(frame):
     return sorted([int(value) for value in row] for row in frame[columns].itertuples(index=False))
 
 
-print(json.dumps([told(frame) for frame in (by_server, by_client, by_table, by_manager)]))
+frames = [told(frame) for frame in (by_server, by_client, by_table, by_manager)]
+texts = materialize.get_unique_string_values("synapses")
+print(json.dumps({"frames": frames, "started": started, "texts": texts}))

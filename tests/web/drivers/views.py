@@ -17,6 +17,9 @@ answer = {
     "names": list(materialize.get_views()),
     "ids": sorted(map(int, frame["id"])),
     "typed": sorted(map(int, typed["id"])),
+    "record": materialize.get_view_metadata(asked["view"]),
+    "columns": materialize.get_view_schema(asked["view"]),
+    "schemas": materialize.get_view_schemas(),
     "dtypes": {name: str(dtype) for name, dtype in frame.dtypes.items()},
 }
 print(json.dumps(answer))
