@@ -27,10 +27,11 @@ test: setup setup-clients lint ## All tests; PYTEST="-k name" hands words to pyt
 test-faults: setup setup-clients ## Only the tests that kill processes and cut connections
 	@$(BIN)/python -m pytest tests -m faults $(PYTEST)
 
-lint: setup ## Style (ruff) and floors (import-linter)
+lint: setup ## Style (ruff), floors (import-linter) and spelling (codespell)
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/lint-imports
+	@$(BIN)/codespell
 
 types: setup ## Types (mypy)
 	@$(BIN)/mypy

@@ -28,10 +28,21 @@ def _definition(column: Column) -> str:
     return f"{quote(column.name)} {column.type.value}" + ("" if column.nullable else " NOT NULL")
 
 
-def add_primary_key(table: str, *, schema: str = "public", name: str | None = None) -> str:
+def add_primary_key(table: str) -> str:
     """The primary key on `id`, under the name that it has in CAVE."""
-    key = quote(bounded(f"{name or table}_pkey"))
-    return f"ALTER TABLE {qualified(table, schema)} ADD CONSTRAINT {key} PRIMARY KEY (id)"
+    key = quote(bounded(f"{table}_pkey"))
+    return f"ALTER TABLE {qualified(table)} ADD CONSTRAINT {key} PRIMARY KEY (id)"
+
+
+def unique_index(table: str, *, schema: str = "public", name: str) -> str:
+    """What the primary key of a table that will be called `name` is made of; other indexes may be built beside it."""
+    return f"CREATE UNIQUE INDEX {quote(bounded(f'{name}_pkey'))} ON {qualified(table, schema)} (id)"
+
+
+def key_from_index(table: str) -> str:
+    """The primary key, from `unique_index`; nothing is read."""
+    key = quote(bounded(f"{table}_pkey"))
+    return f"ALTER TABLE {qualified(table)} ADD CONSTRAINT {key} PRIMARY KEY USING INDEX {key}"
 
 
 def add_identity(table: str, *, schema: str = "public", start: int = 1) -> str:

@@ -45,7 +45,8 @@ def index_statements(run_id: str, upload: UploadPlan) -> tuple[tuple[str, str], 
 
 
 def _statements(final: str, table: str, columns: tuple[Column, ...]) -> tuple[tuple[bool, str, str], ...]:
-    key = tables.add_primary_key(table, schema=STAGING, name=final)
+    # A primary key would wait for every other index of its table, and they for it.
+    key = tables.unique_index(table, schema=STAGING, name=final)
     indexes = tables.table_indexes(columns, final)
     return (
         (False, f"{final} id", key),
@@ -154,6 +155,7 @@ class UploadStage:
     def _move(self, table: str, final: str) -> None:
         self._connection.execute(f"ALTER TABLE {tables.qualified(table, STAGING)} RENAME TO {quote(final)}")
         self._connection.execute(f"ALTER TABLE {tables.qualified(final, STAGING)} SET SCHEMA public")
+        self._connection.execute(tables.key_from_index(final))
 
     def _reference(self, upload: UploadPlan) -> None:
         target = next((c for c in self.schema.annotation_columns() if c.role is Role.TARGET), None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
@@ -17,10 +18,11 @@ from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule, run_state_machine_as_test
 
 from materializationengine.domain.plan import RunKind
+from materializationengine.kernel import moments
 from materializationengine.web.app import create_app
 from materializationengine.web.parts import parts
 from tests.oracle import same_partition
-from tests.steps.test_history_property import TABLE, History, Stage
+from tests.steps.test_history_property import SEEDS, TABLE, History, Stage
 from tests.steps.test_history_property import stage as stage
 
 from .asking import API, read
@@ -58,6 +60,21 @@ class LiveHistory(History):
         there = supervoxels != -1
         if there.any():
             assert same_partition(roots[there], self.oracle.objects_of(supervoxels[there], as_of))
+
+    @precondition(lambda self: self._living())
+    @rule(seed=SEEDS)
+    def fall_behind(self, seed: int) -> None:
+        """Edits of the very rows, after the live roots: what a row is found by is not what the table holds."""
+        dice = random.Random(seed)
+        self.ingest()
+        for _ in range(3):
+            owner = self.oracle.objects(moments.now())
+            rows = [dice.choice(self._living()) for _ in range(2)]
+            pair = [int(self.stage.volume[row.points[dice.randrange(2)]]) for row in rows]
+            owners = owner[np.searchsorted(self.oracle.supervoxels, pair)]
+            if all(pair) and owners[0] != owners[1]:
+                self._edit({"type": "merge", "supervoxels": pair})
+        self.freeze(1.0, False)
 
     @rule(share=st.floats(0, 1))
     def update_roots(self, share: float) -> None:
