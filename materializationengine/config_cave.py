@@ -48,7 +48,7 @@ WITHOUT_EFFECT: Mapping[str, str] = {
     "MEMORY_AUDIT_WARN_DELTA_MB": "memory is watched from outside",
     "MERGE_TABLES": "a run or schedule says whether its tables are split",
     "PERMANENT_SESSION_LIFETIME": "there are no sessions",
-    "PRECOMPUTED_OVERVIEW_MAX_SIZE": "the coarsest cells of a spatial index are sized as all others are",
+    "PRECOMPUTED_OVERVIEW_MAX_SIZE": "PRECOMPUTED_SPATIAL_INDEX_LIMIT is for all levels",
     "QUEUES_TO_THROTTLE": "a run has at most MATERIALIZATION_RUN_WINDOW units on the way",
     "QUEUE_LENGTH_LIMIT": "a run has at most MATERIALIZATION_RUN_WINDOW units on the way",
     "RATELIMIT_STORAGE_URI": "requests are counted where LIMITER_URI says",
