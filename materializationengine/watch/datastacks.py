@@ -84,7 +84,7 @@ def rights(look: Look, stack: Datastack) -> Iterator[Finding]:
         else:
             yield yellow("rights", "the engine has no token, so nobody can say what it may do", _token_fix(look, stack))
         return
-    auth = AuthService(settings.info_server, token, retries=0, timeout=5.0)
+    auth = AuthService(settings.auth_server, token, retries=0, timeout=5.0)
     try:
         known = auth.require(token, "view", "datastack", stack.name)
     except (NotAllowed, NotLoggedIn) as error:
