@@ -49,6 +49,8 @@ class Settings:
     datastacks_file: str = _setting("DATASTACKS_FILE", "", "JSON file of datastack records instead of the info service")
     token_file: str = _setting("DAF_CREDENTIALS", "", "JSON file with `token`, the engine's own token")
     auth_disabled: bool = _setting("AUTH_DISABLED", False, "exactly `true`: everybody is the administrator")
+    auth_url: str = _setting("AUTH_URL", "", "auth service, https where no scheme is named; default: GLOBAL_SERVER_URL")
+    sticky_auth_url: str = _setting("STICKY_AUTH_URL", "", "auth service as browsers reach it; default: AUTH_URL")
     excluded_groups: str = _setting(
         "AUTH_SHARED_EXCLUDED_GROUPS", "", "groups that open no table to each other's members, commas between them"
     )
@@ -107,6 +109,23 @@ class Settings:
         16,
         "queries that one user may have running in one process; 0: no limit, as where AUTH_DISABLED",
     )
+    limiter_categories: str = _setting(
+        "LIMITER_CATEGORIES",
+        "",
+        'JSON of how often one user may ask each endpoint: `{"query": "30/minute", "fast_query": ..., "write": ...}`',
+    )
+    limiter_service_account_categories: str = _setting(
+        "LIMITER_SERVICE_ACCOUNT_CATEGORIES", "", "the same for service accounts; default: as for people"
+    )
+    limiter_service_account_overrides: str = _setting(
+        "LIMITER_SERVICE_ACCOUNT_OVERRIDES", "", "the same for service accounts, by endpoint instead of category"
+    )
+    limiter_uri: str = _setting(
+        "LIMITER_URI",
+        "",
+        "where requests are counted, `memory://` for each process alone; default: REDIS_URL",
+        secret=True,
+    )
     precomputed_limit: int = _setting(
         "PRECOMPUTED_SPATIAL_INDEX_LIMIT", 10_000, "annotations that a cell of Neuroglancer's spatial index aims at"
     )
@@ -156,7 +175,7 @@ class Settings:
         "MATERIALIZATION_CLOCK_TOLERANCE", 2.0, "seconds by which clocks of machines may differ before a check is red"
     )
     metrics_token_file: str = _setting(
-        "MATERIALIZATION_METRICS_TOKEN_FILE", "", "file with the token that /metrics asks for; none: it is open"
+        "MATERIALIZATION_METRICS_TOKEN_FILE", "", "file with the token that /metrics asks for; none: an administrator's"
     )
     slack_webhook: str = _setting("SLACK_WEBHOOK", "", "address that is told of failed runs", secret=True)
     log_level: str = _setting("LOGGING_LEVEL", "INFO", "least severe log line that is written")
@@ -184,6 +203,21 @@ class Settings:
     def broker(self) -> str:
         """Celery's broker URL."""
         return self.broker_url or self.redis_url
+
+    @property
+    def auth_server(self) -> str:
+        """Base URL of the auth service; the paths of its API begin with /auth."""
+        return _base(self.auth_url) or self.info_server
+
+    @property
+    def login_server(self) -> str:
+        """The same as browsers reach it."""
+        return _base(self.sticky_auth_url) or self.auth_server
+
+    @property
+    def limiter(self) -> str:
+        """Where requests are counted."""
+        return self.limiter_uri or self.redis_url
 
     @property
     def info_server(self) -> str:
@@ -234,6 +268,12 @@ def _shown(about: Mapping[str, Any], value: object) -> object:
     if not about["secret"] or not value:
         return value
     return STARS if about["env"] == "SLACK_WEBHOOK" else masked(str(value))
+
+
+def _base(address: str) -> str:
+    """CAVE writes the address of its auth service as host and path, `global.daf-apis.com/auth`."""
+    known = address.rstrip("/").removesuffix("/auth").removesuffix("/sticky_auth")
+    return known if not known or "://" in known else f"https://{known}"
 
 
 def _one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:
