@@ -347,9 +347,9 @@ DEEDS: dict[Fault, Callable[[Stage], None]] = {
     Fault.DISK_FULL: disk_full,
     Fault.DISK_FULL_ONCE: disk_full_once,
     # Three units at a time, each of which bears three such answers to a request.
-    Fault.GRAPH_503_ONCE: graph("status", 16),
+    Fault.GRAPH_503_ONCE: graph("status", 13),
     Fault.GRAPH_503: graph("status"),
-    Fault.GRAPH_TIMEOUT: graph("hang", 16, 3.0),
+    Fault.GRAPH_TIMEOUT: graph("hang", 13, 3.0),
     Fault.GRAPH_SLOW: graph("slow", None, 1.0),
     Fault.GRAPH_SHORT: graph("short"),
     Fault.GRAPH_PAGE: graph("page"),
