@@ -17,6 +17,7 @@ from . import (
     citations,
     datastack_page,
     errors,
+    folder_pages,
     health,
     hooks,
     live_queries,
@@ -36,9 +37,6 @@ from .arguments import MATERIALIZE
 from .description import page
 from .extensions import db
 from .parts import KEY, Parts
-
-LARGEST_BODY = 64 << 20
-"""Bytes of a request: ten thousand annotations or a million ids of a filter take less."""
 
 
 class _Api(Api):
@@ -61,7 +59,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     # flask-sqlalchemy wants one address at start; sessions choose their own, see `extensions`.
     app.config.update(
         SQLALCHEMY_DATABASE_URI=normalize(settings.database_url),
-        MAX_CONTENT_LENGTH=LARGEST_BODY,
+        MAX_CONTENT_LENGTH=int(settings.largest_body * 1e6),
         API_TITLE="Materialization Engine",
         API_VERSION=__version__,
         OPENAPI_VERSION="3.0.3",
@@ -89,6 +87,7 @@ def _open_doors(app: Flask) -> None:
         citations,
         table_search,
         datastack_page,
+        folder_pages,
         views,
         annotation_service,
         runs,
