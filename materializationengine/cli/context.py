@@ -64,7 +64,6 @@ def environment(folder: str | None) -> Mapping[str, str]:
 
 def services(folder: str | None) -> Services:
     """The engine's parts for one command, closed when it ends."""
-    parts = Services(Settings.from_env(environment(folder)), "matengine command")
-    if (command := click.get_current_context(silent=True)) is not None:
-        command.call_on_close(parts.close)
-    return parts
+    made = Services(Settings.from_env(environment(folder)), "matengine command")
+    click.get_current_context().call_on_close(made.close)
+    return made
