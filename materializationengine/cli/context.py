@@ -63,5 +63,7 @@ def environment(folder: str | None) -> Mapping[str, str]:
 
 
 def services(folder: str | None) -> Services:
-    """The engine's parts for one command."""
-    return Services(Settings.from_env(environment(folder)), "matengine command")
+    """The engine's parts for one command, closed when it ends."""
+    made = Services(Settings.from_env(environment(folder)), "matengine command")
+    click.get_current_context().call_on_close(made.close)
+    return made

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from ..domain.datastack import Datastack
-from ..domain.errors import UnknownTable
+from ..domain.errors import BadName, UnknownTable
 from ..domain.names import segmentation_table
 from ..domain.plan import TablePlan
 from ..domain.schemas import Role, Schema, schema
@@ -72,9 +72,16 @@ def segmentation_state(connection: Connection, table: str, lock: str = "") -> Se
 def create_segmentation_table(connection: Connection, datastack: Datastack, table: TablePlan) -> None:
     """Make the segmentation table and its metadata row, in the caller's transaction. Safe to run twice.
 
-    It has its primary key only; `index_segmentation_table` completes it, before or after the first rows.
+    It has its primary key only; `index_segmentation_table` completes it, before or after the first rows. Raises BadName
+    where another annotation table has that name for its own: `a` with graph `b__c`, and `a__b` with graph `c`.
     """
-    if table.segmentation is None or segmentation_state(connection, table.segmentation) is not None:
+    if table.segmentation is None:
+        return
+    owner = connection.one(sql("live", "segmentation_owner"), table.segmentation)
+    if owner is not None and owner != (table.name,):
+        told = f"table {table.name!r} cannot be bound to {datastack.pcg_table!r}"
+        raise BadName(f"{told}: {table.segmentation} holds the ids of {owner[0]!r}; choose another name", field="table")
+    if owner is not None:
         return
     kind = schema(table.schema)
     connection.execute(tables.create_table(table.segmentation, kind.segmentation_columns()))

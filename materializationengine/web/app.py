@@ -13,9 +13,11 @@ from ..kernel.logs import configure
 from ..kernel.urls import normalize
 from . import annotations as annotation_service
 from . import (
+    browsers,
     citations,
     datastack_page,
     errors,
+    folder_pages,
     health,
     hooks,
     live_queries,
@@ -36,9 +38,6 @@ from .description import page
 from .extensions import db
 from .parts import KEY, Parts
 
-LARGEST_BODY = 64 << 20
-"""Bytes of a request: ten thousand annotations or a million ids of a filter take less."""
-
 
 class _Api(Api):
     """flask-smorest without its error handlers: ours know every error and one shape."""
@@ -54,11 +53,13 @@ def create_app(settings: Settings | None = None) -> Flask:
         settings = Settings.from_env(os.environ)
         configure(settings.log_level, settings.censor())
     app = Flask("materializationengine", static_folder=None)
+    # A redirect would take a client's token and body elsewhere: it refuses them all.
+    app.url_map.strict_slashes = app.url_map.merge_slashes = False
     app.extensions[KEY] = Parts(settings)
     # flask-sqlalchemy wants one address at start; sessions choose their own, see `extensions`.
     app.config.update(
         SQLALCHEMY_DATABASE_URI=normalize(settings.database_url),
-        MAX_CONTENT_LENGTH=LARGEST_BODY,
+        MAX_CONTENT_LENGTH=int(settings.largest_body * 1e6),
         API_TITLE="Materialization Engine",
         API_VERSION=__version__,
         OPENAPI_VERSION="3.0.3",
@@ -66,6 +67,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.json.sort_keys = False  # type: ignore[attr-defined]
     db.init_app(app)
     hooks.init_app(app)
+    browsers.init_app(app)
     errors.init_app(app)
     neighbors.init_app(app)
     _open_doors(app)
@@ -85,6 +87,7 @@ def _open_doors(app: Flask) -> None:
         citations,
         table_search,
         datastack_page,
+        folder_pages,
         views,
         annotation_service,
         runs,

@@ -16,11 +16,11 @@ from flask import g, request
 from ..domain.errors import BadRequest, TableDenied
 from ..gateways.auth import User
 from ..storage.models import AnnotationTable, Permission
+from .browsers import TOKEN, from_here
 from .parts import parts
+from .rates import Rates
 
 View = TypeVar("View", bound=Callable[..., Any])
-
-TOKEN = "middle_auth_token"  # nosec B105 # its name, not its value
 
 
 def token() -> str | None:
@@ -31,7 +31,7 @@ def token() -> str | None:
         if scheme != "Bearer" or not value.strip():
             raise BadRequest("Authorization must be `Bearer TOKEN`", error="bad_auth_header")
         return value.strip()
-    return request.args.get(TOKEN) or request.cookies.get(TOKEN)
+    return request.args.get(TOKEN) or (request.cookies.get(TOKEN) if from_here() else None)
 
 
 class Level(StrEnum):
@@ -89,6 +89,7 @@ def _guarded(rule: Rule) -> Callable[[View], View]:
         def guarded(*args: Any, **kwargs: Any) -> Any:
             if rule.level is not Level.OPEN:
                 g.user = _let_in(rule, kwargs.get(rule.namespace, ""))
+                _count(view.__name__)
             return view(*args, **kwargs)
 
         guarded.rule = rule  # type: ignore[attr-defined]
@@ -107,6 +108,20 @@ def _let_in(rule: Rule, name: str) -> User:
         case Level.LOGIN:
             return auth.user(held)
     return auth.require(held, rule.level.value, rule.namespace, name)
+
+
+def _count(endpoint: str) -> None:
+    """Raises TooManyRequests."""
+    known, asks = parts(), user()
+    if known.rates != Rates():
+        limits = known.rates.of(_category(endpoint), endpoint, asks.service_account)
+        known.counter.count(limits, asks.id, endpoint)
+
+
+def _category(endpoint: str) -> str:
+    if request.method in ("GET", "HEAD", "OPTIONS"):
+        return "fast_query"
+    return "query" if endpoint.startswith("query_") else "write"
 
 
 def user() -> User:

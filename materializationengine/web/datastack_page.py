@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 from typing import Any
-from urllib.parse import quote
 
-from flask import Response, make_response, redirect, render_template, request
-from werkzeug.wrappers import Response as BaseResponse
+from flask import Response, make_response, render_template, request
 
-from ..domain.errors import NotLoggedIn
 from ..storage import version_registry as registry
-from . import errors
 from .arguments import Blueprint
 from .auth import needs
 from .extensions import live_session
@@ -55,14 +51,4 @@ def _shown(datastack: str, words: str) -> dict[str, Any]:
     }
 
 
-def _to_login(error: NotLoggedIn) -> BaseResponse:
-    """A person is sent to log in, and back; a program is told."""
-    person = request.accept_mimetypes.best_match(["application/json", "text/html"]) == "text/html"
-    if not person or "Authorization" in request.headers:
-        return errors.answer_error(error)
-    server = parts().settings.info_server
-    return redirect(f"{server}/auth/api/v1/authorize?redirect={quote(request.url, safe='')}")
-
-
-blueprint.register_error_handler(NotLoggedIn, _to_login)
 blueprint.add_app_template_filter(repr, "pythonic")

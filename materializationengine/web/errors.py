@@ -7,15 +7,15 @@ import re
 import traceback
 from collections.abc import Mapping
 from http import HTTPStatus
-from typing import Any
+from typing import Any, cast
 
 import structlog
 from flask import Flask, Response, g
 from werkzeug.exceptions import HTTPException
 
 from ..domain import errors
+from . import browsers
 from .extensions import DATABASE_DOWN
-from .parts import parts
 
 log = structlog.get_logger(__name__)
 
@@ -82,7 +82,12 @@ def answer(
 
 
 def answer_error(error: errors.MaterializationError) -> Response:
-    """The answer to an error of ours."""
+    """The answer to an error of ours; a person is led to what is missing."""
+    if browsers.is_person():
+        if isinstance(error, errors.NotLoggedIn):
+            return browsers.to_login()
+        if error.details.get("error") == "missing_tos":
+            return browsers.to_terms(str(cast(dict[str, Any], error.details["data"])["tos_form_url"]))
     status = status_of(error)
     if status == HTTPStatus.INTERNAL_SERVER_ERROR:
         log.error("request failed", error=str(error), traceback=traceback.format_exception(error))
@@ -99,10 +104,10 @@ def _database_down(error: Exception) -> Response:
 def _headers(error: errors.MaterializationError, word: str) -> dict[str, str]:
     if isinstance(error, errors.NeighborDown):
         return {"Retry-After": str(max(1, round(error.retry_after)))}
-    if isinstance(error, errors.TooManyQueries):
-        return {"Retry-After": "1"}
+    if isinstance(error, errors.TooManyQueries | errors.TooManyRequests):
+        return {"Retry-After": str(error.details.get("retry_after", 1))}
     if isinstance(error, errors.NotLoggedIn) or word == "bad_auth_header":
-        realm = f'Bearer realm="{parts().settings.info_server}/auth/api/v1/authorize"'
+        realm = f'Bearer realm="{browsers.login_page()}"'
         return {"WWW-Authenticate": realm if word == "no_token" else f'{realm}, error="{word}"'}
     return {}
 

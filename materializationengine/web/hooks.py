@@ -8,6 +8,7 @@ import structlog
 from flask import Flask, Response, g, request
 
 from ..kernel import trace
+from .arguments import check_text
 from .meters import NO_RULE
 from .once import REPLAYED
 from .parts import parts
@@ -34,6 +35,10 @@ def _begin() -> None:
     g.started = time.monotonic()
     trace.forget()
     structlog.contextvars.bind_contextvars(request_id=g.request_id)
+    check_text(request.path, "path")
+    for name, value in request.args.items(multi=True):
+        check_text(name, "query")
+        check_text(value, name)
 
 
 def _end(response: Response) -> Response:

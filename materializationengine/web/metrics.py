@@ -9,7 +9,7 @@ from flask import Blueprint, Response, request
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
 from ..domain.errors import ConfigurationError, NotLoggedIn
-from .auth import open_to_all
+from .auth import open_to_all, token
 from .figures import Figures
 from .parts import parts
 
@@ -28,10 +28,13 @@ def metrics() -> Response:
 
 
 def _admit() -> None:
-    """Let in whoever has the token of MATERIALIZATION_METRICS_TOKEN_FILE, or everybody where there is none."""
+    """Let in whoever has the token of MATERIALIZATION_METRICS_TOKEN_FILE; without one, administrators of the site."""
     wanted = _wanted(parts().settings.metrics_token_file)
+    if wanted is None:
+        parts().auth.require_admin(token())
+        return
     given = request.headers.get("Authorization", "").removeprefix("Bearer ")
-    if wanted is not None and not hmac.compare_digest(given.encode(), wanted.encode()):
+    if not hmac.compare_digest(given.encode(), wanted.encode()):
         raise NotLoggedIn("figures take the token of MATERIALIZATION_METRICS_TOKEN_FILE", error="invalid_token")
 
 

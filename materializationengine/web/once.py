@@ -12,7 +12,8 @@ from flask import g, request
 from ..domain.errors import BadRequest
 from ..kernel.columns import Connection
 from ..storage import idempotency
-from .auth import TOKEN, user
+from .auth import user
+from .browsers import TOKEN
 
 Answer = TypeVar("Answer")
 

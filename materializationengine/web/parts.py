@@ -23,6 +23,7 @@ from ..storage.read_pool import ReadPool
 from ..watch.watcher import Watcher
 from ..workflows.celery_app import EngineCelery, create_celery
 from .meters import make_meters
+from .rates import Counter, Rates
 from .slots import Slots
 
 KEY = "materializationengine"
@@ -72,6 +73,8 @@ class Parts:
         self.auth: Auth = AuthDisabled() if settings.auth_disabled else _auth(settings)
         self.look_ups = LookUps()
         self.slots = Slots(0 if settings.auth_disabled else settings.queries_per_user)
+        self.rates = Rates.read(settings)
+        self.counter = Counter(settings.limiter)
         self.layouts = Layouts()
         self.pool = ReadPool(self.services.cluster, settings.query_timeout)
         self.celery: EngineCelery = create_celery(settings)
@@ -118,7 +121,7 @@ class Parts:
 
 
 def _auth(settings: Settings) -> AuthService:
-    return AuthService(settings.info_server, settings.token())
+    return AuthService(settings.auth_server, settings.token)
 
 
 def parts(app: Flask | None = None) -> Parts:

@@ -62,7 +62,7 @@ class Drawing:
 def get_info(datastack: str, table: str, version: int | None = None) -> Response:
     """What the annotations of a table are: dimensions, properties, relationships, spatial levels."""
     drawn = drawing(datastack, version, table)
-    layout = _layout(drawn)
+    layout = layout_of(drawn)
     return kept(jsonify(encoder.info(layout.collection, layout.extent, list(layout.levels))), drawn, version)
 
 
@@ -72,7 +72,7 @@ def get_info(datastack: str, table: str, version: int | None = None) -> Response
 def get_annotation(datastack: str, table: str, annotation: int, version: int | None = None) -> Response:
     """One annotation and the segments it belongs to, in binary."""
     drawn = drawing(datastack, version, table)
-    found = _layout(drawn).collection
+    found = layout_of(drawn).collection
     known = storage.by_value(found, found.id, min(annotation, _BIGGEST))
     with _reading(drawn) as reading:
         rows = reading.table(storage.rows(known, drawn.version.time_stamp))
@@ -88,7 +88,7 @@ def get_annotation(datastack: str, table: str, annotation: int, version: int | N
 def get_annotations(datastack: str, table: str, key: str, name: str, version: int | None = None) -> Response:
     """Annotations of one cell of a spatial level, or of one segment, in binary; `key` is one that `info` names."""
     drawn = drawing(datastack, version, table)
-    layout = _layout(drawn)
+    layout = layout_of(drawn)
     level = next((level for level in layout.levels if level.key == key), None)
     body = _segment(drawn, layout, key, name) if level is None else _cell(drawn, layout, level, name)
     return kept(Response(body, content_type=encoder.CONTENT_TYPE), drawn, version)
@@ -147,7 +147,7 @@ def joined(table: AnnotationTable, target: str) -> Question:
     return Question((name, target), joins=(Join(name, column, target, "id"),), suffixes={name: "", target: "_ref"})
 
 
-def _layout(drawn: Drawing) -> Layout:
+def layout_of(drawn: Drawing) -> Layout:
     """Found once for each table of a version; it is the same in every process."""
     known = parts().layouts.get(drawn.mark)
     if known is None:

@@ -34,6 +34,19 @@ class Id(fields.Integer):
         return super()._validated(value)
 
 
+class Stamp(fields.Float):
+    """Seconds since 1970, of a moment that a calendar has."""
+
+    def __init__(self) -> None:
+        super().__init__(allow_none=True, allow_nan=False, validate=validate.Range(0, 253402300799))
+
+
+def _number(least: int | None = None, most: int = 2**31 - 1, **options: Any) -> fields.Integer:
+    """A whole number that a column of 32 bits holds."""
+    lowest = -(2**31) if least is None else least
+    return fields.Integer(strict=True, validate=validate.Range(lowest, most), **options)
+
+
 class _Mapping(fields.Field[dict[str, Any]]):
     """`{file: column}` or `{file: [columns]}`."""
 
@@ -85,26 +98,19 @@ class RunBody(Schema):
     datastack = fields.String(allow_none=True)
     timestamp = Moment(allow_none=True, metadata={"description": "the moment that the run makes true"})
     table = fields.String(allow_none=True)
-    expires_in_days = fields.Integer(strict=True, validate=validate.Range(0, 100_000), allow_none=True)
+    expires_in_days = _number(0, 100_000, allow_none=True)
     split = fields.Boolean(load_default=False)
     everything = fields.Boolean(load_default=False, metadata={"description": "look up all roots, expired or not"})
     annotation_ids = fields.List(Id(), allow_none=True, metadata={"description": "only these rows of `table`"})
     bad_roots = fields.List(Id(), load_default=list, metadata={"description": "roots to take away from `table`"})
-    keep = fields.Integer(
-        strict=True,
-        validate=validate.Range(1),
-        allow_none=True,
-        metadata={"description": "newest versions that a retirement leaves alone"},
-    )
+    keep = _number(1, allow_none=True, metadata={"description": "newest versions that a retirement leaves alone"})
     upload = fields.Nested(UploadBody, allow_none=True)
-    base_version = fields.Integer(strict=True, allow_none=True, metadata={"description": "of an incremental run"})
-    mends = fields.Integer(
-        strict=True, allow_none=True, metadata={"description": "version to mend, instead of a new one"}
+    base_version = _number(allow_none=True, metadata={"description": "of an incremental run"})
+    mends = _number(allow_none=True, metadata={"description": "version to mend, instead of a new one"})
+    phases = fields.List(
+        _number(1, 4), validate=validate.Length(max=4), allow_none=True, metadata={"description": "of 1, 2, 3 and 4"}
     )
-    rebuilds = fields.Integer(
-        strict=True, allow_none=True, metadata={"description": "version whose lost database a freeze makes anew"}
-    )
-    phases = fields.List(fields.Integer(strict=True), allow_none=True, metadata={"description": "of 1, 2, 3 and 4"})
+    rebuilds = _number(allow_none=True, metadata={"description": "version whose lost database a freeze makes anew"})
 
 
 class ListOptions(Schema):
@@ -152,7 +158,7 @@ class UploadTrigger(Schema):
     project = fields.String(load_default="")
     file_path = fields.String(required=True)
     schema = fields.String(required=True)
-    materialized_ts = fields.Float(allow_none=True, allow_nan=False)
+    materialized_ts = Stamp()
     reference_table = fields.String(allow_none=True)
 
 
@@ -191,7 +197,7 @@ class VirtualBody(Schema):
 
         unknown = EXCLUDE
 
-    target_version = fields.Integer(required=True)
+    target_version = _number(required=True)
     tables_to_include = fields.List(fields.String(), required=True)
     virtual_version_name = fields.String(required=True, validate=validate.Length(1, 100))
 

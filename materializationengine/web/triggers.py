@@ -97,7 +97,7 @@ TRIGGERS = (
     ),
     Trigger(
         "incremental",
-        "incremental/datastack/<datastack>/version/<int:base_version>",
+        "incremental/datastack/<datastack>/version/<int(max=2147483647):base_version>",
         RunKind.INCREMENTAL,
         "Make a version from a base version and what changed since.",
     ),

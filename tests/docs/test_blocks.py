@@ -96,13 +96,13 @@ def test_scripts_and_modules_exist() -> None:
             assert (ROOT / words[1]).is_file(), line
 
 
-def test_workers_consume_queues_that_exist() -> None:
-    lines = [line for line in TYPED if line.startswith("celery ")]
-    assert lines
-    for line in lines:
-        (queues,) = re.findall(r"--queues=(\S+)", line)
-        assert known_queues(queues.split(",")) == QUEUES
-        assert "--app=run.celery" in line
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_the_workers_of_a_page_consume_every_queue(page: Path) -> None:
+    """A queue without a worker is a run that never ends."""
+    lines = [line for line in commands(page) if line.startswith("celery ") and " worker " in line]
+    consumed = [name for line in lines for name in re.findall(r"--queues=(\S+)", line)[0].split(",")]
+    assert set(known_queues(consumed)) == (set(QUEUES) if lines else set())
+    assert all("--app=run.celery" in line for line in lines)
 
 
 @pytest.mark.parametrize("block", blocks("python"), ids=lambda block: block.name)

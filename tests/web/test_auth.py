@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from flask import Flask
@@ -81,7 +82,6 @@ OPEN = [
     "/health/live",
     "/health/ready",
     "/health",
-    "/metrics",
     "/materialize/version",
     "/materialize/api/versions",
     "/annotation/api/versions",
@@ -115,6 +115,12 @@ ADMIN = [
     "/materialize/api/v3/runs/unpause",
     *(f"/materialize/api/v3/runs/000000000000/{deed}" for deed in ("cancel", "retry", "resume")),
 ]
+
+
+def test_figures_take_an_administrator_where_they_have_no_token_of_their_own(guarded: Flask) -> None:
+    assert [status(guarded, who, "GET", "/metrics") for who in (None, "writer", "admin")] == [401, 403, 200]
+
+
 VIRTUAL = f"/materialize/api/v2/materialize/run/create_virtual/datastack/{frozen.DATASTACK}"
 
 
@@ -245,3 +251,56 @@ def test_the_words_that_clients_look_for(caller: FlaskClient) -> None:
     assert denied.json["data"] == {"required_permission": "view", "auth_dataset": "dataset"}
     odd = caller.get(f"{STACK}/versions", headers={"Authorization": "Basic x"})
     assert odd.status_code == 400 and odd.json["error"] == "bad_auth_header"
+
+
+PERSON = {"Accept": "text/html,application/xhtml+xml"}
+
+
+def test_a_person_is_led_to_the_login_and_a_program_is_not(caller: FlaskClient) -> None:
+    path = f"{STACK}/versions?expired=True"
+    answer = caller.get(path, headers=PERSON)
+    assert answer.status_code == 302
+    assert answer.location.endswith(f"/auth/api/v1/authorize?redirect={quote(f'http://localhost{path}', safe='')}")
+    for sign in ({"Authorization": "Bearer nobody"}, {"X-Requested-With": "x"}, {"Origin": "http://localhost"}):
+        assert caller.get(path, headers={**PERSON, **sign}).status_code == 401
+    assert caller.post(f"{STACK}/version/1/table/nuclei/query", headers=PERSON).status_code == 401
+    assert caller.get(path, headers={"Accept": "*/*"}).status_code == 401
+
+
+def test_a_token_does_not_stay_in_the_address_of_a_page(caller: FlaskClient) -> None:
+    path = f"{STACK}/versions"
+    answer = caller.get(f"{path}?expired=True&middle_auth_token=reader", headers=PERSON)
+    assert (answer.status_code, answer.location) == (302, f"http://localhost{path}?expired=True")
+    cookie = answer.headers["Set-Cookie"]
+    assert "middle_auth_token=reader" in cookie and "HttpOnly" in cookie and "SameSite=Lax" in cookie
+    secure = caller.get(f"{path}?middle_auth_token=reader", headers=PERSON, base_url="https://localhost")
+    assert "Secure" in secure.headers["Set-Cookie"]
+    assert caller.get(f"{path}?middle_auth_token=nobody", headers=PERSON).status_code == 302
+    assert caller.get(path, headers=PERSON).status_code == 200, "by the cookie"
+    assert caller.get(f"{path}?middle_auth_token=reader").status_code == 200, "a program goes on as it came"
+
+
+def test_a_page_of_another_host_cannot_write_with_my_cookie(caller: FlaskClient) -> None:
+    path = f"{STACK}/version/1/table/nuclei/query"
+    caller.set_cookie("middle_auth_token", "reader")
+    asked = [caller.post(path, json={}, headers=origin).status_code for origin in ({}, HERE, ELSEWHERE)]
+    assert asked == [200, 200, 401]
+    assert caller.post(path, json={}, headers={**ELSEWHERE, "Authorization": "Bearer reader"}).status_code == 200
+
+
+HERE, ELSEWHERE = {"Origin": "http://localhost"}, {"Origin": "http://evil.example"}
+
+
+@pytest.mark.parametrize(
+    ("address", "server"),
+    [
+        ("global.daf-apis.com/auth", "https://global.daf-apis.com"),
+        ("https://global.daf-apis.com/auth/", "https://global.daf-apis.com"),
+        ("http://127.0.0.1:5000/auth", "http://127.0.0.1:5000"),
+        ("global.daf-apis.com/sticky_auth", "https://global.daf-apis.com"),
+        ("", "http://here"),
+    ],
+)
+def test_the_address_of_the_auth_service_is_written_as_cave_writes_it(address: str, server: str) -> None:
+    assert Settings(auth_url=address, global_server="http://here").auth_server == server
+    assert Settings(sticky_auth_url=address, auth_url="http://here/auth").login_server == server

@@ -236,6 +236,7 @@ def test_versions_made_while_four_clients_write(
         assert truth and dict(zip(rows["id"].to_pylist(), rows["size"].to_pylist(), strict=True)) == truth
 
 
+@pytest.mark.faults
 def test_versions_made_while_four_readers_sit_on_their_base(
     engine: Engine, environ: dict[str, str], small_world: Path, datastack: str, tmp_path: Path
 ) -> None:

@@ -35,6 +35,10 @@ def day(number: float) -> datetime:
     return DAY0 + timedelta(days=number)
 
 
+KEPT = [True, pytest.param(False, marks=pytest.mark.faults)]
+"""Whether what the failed run staged and built is still there."""
+
+
 class Broken(RuntimeError):
     """A fault that no other try mends."""
 
@@ -85,7 +89,7 @@ def go_on(engine: Engine, run_id: str) -> RunRecord:
     raise AssertionError(record)
 
 
-@pytest.mark.parametrize("kept", [True, False])
+@pytest.mark.parametrize("kept", KEPT)
 def test_an_upload_goes_on_with_the_rows_that_are_loaded(
     engine: Engine, stack: str, small_world: Path, monkeypatch: pytest.MonkeyPatch, kept: bool
 ) -> None:
@@ -111,7 +115,7 @@ def test_an_upload_goes_on_with_the_rows_that_are_loaded(
         )
 
 
-@pytest.mark.parametrize("kept", [True, False])
+@pytest.mark.parametrize("kept", KEPT)
 def test_a_freeze_goes_on_with_the_copy_that_is_made(
     engine: Engine, stack: str, small_world: Path, monkeypatch: pytest.MonkeyPatch, kept: bool
 ) -> None:

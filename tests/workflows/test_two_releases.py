@@ -22,7 +22,7 @@ from tests.harness import SYNAPSE_MAPPING, Engine, ends
 from tests.oracle import Oracle, same_partition
 from tests.workflows.workers import APP, ROOT, kill_all, wait_for, worker
 
-pytestmark = pytest.mark.faults
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(900)]
 OLD = "e8b468bffc34934fcbb3161fa8864d723899a7a1"
 """A commit whose databases have an earlier layout, and whose plans know less than ours."""
 
@@ -68,7 +68,7 @@ def old_matengine(code: Path, environ: Mapping[str, str], *words: str) -> subpro
         env={**os.environ, **environ, "PYTHONPATH": str(code)},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=400,
         check=False,
     )
 
@@ -121,7 +121,7 @@ def test_a_run_goes_on_when_the_release_changes_under_it(
         started = old_matengine(old_code, environ, *complete)
         assert started.returncode == 0, started.stderr
     with worker(environ, tmp_path / "new.log", concurrency=1):
-        first = wait_for(engine, json.loads(started.stdout)["id"], 90)
+        first = wait_for(engine, json.loads(started.stdout)["id"], 300)
         assert (first.status, first.version) == (RunStatus.SUCCEEDED, 1), first.error
     assert layout(cluster, live).current == known_layouts()[0]
     rows = engine.frozen(datastack, 1)

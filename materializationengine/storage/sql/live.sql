@@ -7,6 +7,9 @@ WHERE CASE WHEN $1::timestamp IS NULL THEN deleted IS NULL AND valid IS NOT FALS
            ELSE created <= $1::timestamp AND (deleted > $1::timestamp OR deleted IS NULL AND valid IS NOT FALSE) END
 ORDER BY table_name
 
+-- segmentation_owner --
+SELECT annotation_table FROM segmentation_table_metadata WHERE table_name = $1
+
 -- segmentation_state --
 SELECT last_updated FROM segmentation_table_metadata WHERE table_name = $1 {lock}
 

@@ -15,7 +15,8 @@ from flask import Flask
 from flask_smorest import Api
 from werkzeug.routing import Rule as Route
 
-from ..auth import TOKEN, Level, Rule, rule_of
+from ..auth import Level, Rule, rule_of
+from ..browsers import TOKEN
 
 Json = dict[str, Any]
 METHODS = frozenset({"GET", "POST", "PUT", "DELETE"})
