@@ -17,6 +17,7 @@ from .gateways.broker import Broker
 from .gateways.buckets import open_folder
 from .gateways.chunkedgraph import HttpChunkedGraph
 from .gateways.datastacks import InfoService, StaticDatastacks
+from .gateways.secrets import Limits, Secrets
 from .gateways.segmentation import TensorStoreSegmentation, open_segmentation
 from .kernel.columns import Connection
 from .steps.work import Work
@@ -33,44 +34,46 @@ class Services:
 
     def __init__(self, settings: Settings, application: str = "matengine") -> None:
         self.settings = settings
-        self.cluster = Cluster(settings.database_url, application=application, lock_timeout=settings.lock_timeout)
+        # A token file that cannot be read is told at the start rather than in the middle of a run.
+        settings.token()
+        self.secrets = Secrets(settings)
+        self.cluster = Cluster(
+            settings.database_url,
+            application=application,
+            lock_timeout=settings.lock_timeout,
+            pool_size=settings.pool_size,
+            overflow=settings.pool_overflow,
+        )
         self.datastacks = _datastacks(settings)
         self.broker = Broker(settings.broker)
-        self._graphs: dict[str, HttpChunkedGraph] = {}
+        self._graphs: dict[str, tuple[tuple[Limits, str], HttpChunkedGraph]] = {}
         self._volumes: dict[str, TensorStoreSegmentation] = {}
         self._guard = threading.Lock()
 
     def graph(self, datastack: Datastack) -> HttpChunkedGraph:
-        """The chunkedgraph of a datastack, asked for its `info` once in the life of the process."""
+        """The chunkedgraph of a datastack, asked for its `info` once in the life of the process, or of its limits."""
+        name, limits = datastack.name, self.secrets.limits(datastack.name)
         with self._guard:
-            if datastack.pcg_table not in self._graphs:
-                settings = self.settings
-                self._graphs[datastack.pcg_table] = HttpChunkedGraph(
-                    settings.graph_server,
+            known = self._graphs.get(name)
+            if known is None or known[0] != (limits, datastack.pcg_table):
+                made = HttpChunkedGraph(
+                    self.settings.graph_server,
                     datastack.pcg_table,
-                    self.graph_token(datastack),
-                    batch=settings.graph_batch,
-                    timeout=settings.graph_timeout,
-                    throttle=self._throttle(),
+                    partial(self.secrets.token, name),
+                    batch=limits.graph_batch,
+                    timeout=limits.graph_timeout,
+                    throttle=self._throttle(name, limits),
                     observe=self.broker.count_call,
                 )
-            return self._graphs[datastack.pcg_table]
+                self._graphs[name] = known = ((limits, datastack.pcg_table), made)
+            return known[1]
 
-    def graph_token(self, datastack: Datastack) -> str | None:
-        """The token by which the engine asks the graph of a datastack, if it has one."""
-        return self.settings.token()
-
-    def token_fix(self, datastack: Datastack) -> str:
-        """Where a token goes that the graph takes."""
-        name = self.settings.token_file or "DAF_CREDENTIALS"
-        return f"put a token of the engine's account that may view {datastack.name} into {name}"
-
-    def _throttle(self) -> Callable[[], None] | None:
-        settings = self.settings
-        if settings.graph_rate <= 0:
+    def _throttle(self, name: str, limits: Limits) -> Callable[[], None] | None:
+        if limits.graph_rate <= 0:
             return None
         ensure(self.cluster, self.cluster.home)
-        return throttle(SharedBucket(self.cluster, "chunkedgraph", settings.graph_rate, settings.graph_burst))
+        bucket = f"chunkedgraph {name}" if limits.own_rate else "chunkedgraph"
+        return throttle(SharedBucket(self.cluster, bucket, limits.graph_rate, limits.graph_burst))
 
     def segmentation(self, datastack: Datastack) -> TensorStoreSegmentation:
         """The volume under a datastack, opened once in the life of the process."""
@@ -82,9 +85,10 @@ class Services:
                 self._volumes[source] = open_segmentation(source, graph, missing_chunks=missing)  # type: ignore[arg-type]
             return self._volumes[source]
 
-    def folder(self, url: str) -> Folder:
-        """A folder of `.npy` files."""
-        return open_folder(url, GcsAccess(self.settings.storage_emulator, self.settings.credentials_file))
+    def folder(self, url: str, datastack: str | None = None) -> Folder:
+        """A folder of `.npy` files, opened with the credentials of a datastack."""
+        credentials = self.secrets.credentials_file(datastack)
+        return open_folder(url, GcsAccess(self.settings.storage_emulator, credentials))
 
     def annotations(self) -> HttpAnnotations:
         """The annotation service over REST, which need not be this one."""
@@ -102,7 +106,7 @@ class Services:
             settings=self.settings,
             graph=partial(_of_plan, self.graph, unit.plan),
             segmentation=partial(_of_plan, self.segmentation, unit.plan),
-            folder=self.folder,
+            folder=partial(self.folder, datastack=None if unit.plan.datastack is None else unit.plan.stack.name),
             annotations=self.annotations,
         )
 
@@ -119,4 +123,4 @@ def _of_plan(part: Callable[[Datastack], T], plan: Plan) -> T:
 def _datastacks(settings: Settings) -> Datastacks:
     if settings.datastacks_file:
         return StaticDatastacks(settings.datastacks_file)
-    return InfoService(settings.info_server, settings.token())
+    return InfoService(settings.info_server, settings.token)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import contextlib
 import difflib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from .config_cave import WITHOUT_EFFECT, translated
 from .domain.errors import ConfigurationError
 from .kernel.logs import STARS, Censor
 from .kernel.urls import masked, password
@@ -17,13 +18,11 @@ from .kernel.urls import masked, password
 DEVELOPMENT_DATABASE = "postgresql+psycopg2://postgres:materialize@127.0.0.1:5432/postgres"
 """Fits the README's `docker run ... -e POSTGRES_PASSWORD=materialize -p 5432:5432 postgis/postgis`."""
 
+DATASTACK_TOKEN = "graph_token"
+"""The file of a datastack's own token, in its folder under MATERIALIZATION_DATASTACK_SECRETS."""
+
 _PREFIXES = ("MATERIALIZATION_", "MATENGINE_")
-_FOREIGN = {
-    "MATENGINE_DIR",
-    "MATERIALIZATION_ENGINE_SETTINGS",
-    "MATERIALIZATION_POSTGRES_URI",
-    "MATERIALIZATION_ROW_CHUNK_SIZE",
-}
+_FOREIGN = {"MATENGINE_DIR", "MATERIALIZATION_POSTGRES_URI", *WITHOUT_EFFECT}
 """Names that other programs read, or that CAVE has and this engine needs no more."""
 
 
@@ -171,6 +170,17 @@ class Settings:
     disk_reserve: float = _setting(
         "MATERIALIZATION_DISK_RESERVE", 1.0, "GB of the database's disk that a plan must leave free"
     )
+    datastack_secrets: str = _setting(
+        "MATERIALIZATION_DATASTACK_SECRETS",
+        "",
+        "folder of folders, one for each datastack with a graph token, bucket credentials or limits of its own",
+    )
+    datastacks: str = _setting(
+        "DATASTACKS", "", "JSON list of datastacks that schedules without a name are for; default: all that can be seen"
+    )
+    pool_size: int = _setting("DB_CONNECTION_POOL_SIZE", 5, "connections that one process keeps to a live database")
+    pool_overflow: int = _setting("DB_MAX_OVERFLOW", 10, "connections beyond these that it opens when all are in use")
+    largest_body: float = _setting("MATERIALIZATION_LARGEST_BODY", 64.0, "MB of a request; a larger one gets a 413")
     clock_tolerance: float = _setting(
         "MATERIALIZATION_CLOCK_TOLERANCE", 2.0, "seconds by which clocks of machines may differ before a check is red"
     )
@@ -185,6 +195,7 @@ class Settings:
         """Read the environment. Raises ConfigurationError naming the variable and what would be right."""
         known = {f.metadata["env"]: f for f in fields(cls)}
         _refuse_unknown(environ, known)
+        environ = translated(environ)
         values = {f.name: _read(env, environ[env], f.default) for env, f in known.items() if environ.get(env)}
         settings = cls(**values)  # type: ignore[arg-type]
         settings._check()
@@ -195,9 +206,23 @@ class Settings:
             raise ConfigurationError(
                 "SQLALCHEMY_DATABASE_URI holds the development password; production needs one of its own"
             )
+        self.scheduled()
         _one_of("FLASK_CONFIGURATION", self.configuration, ("development", "testing", "production"))
         _one_of("MATERIALIZATION_SPATIAL_INDEX", self.spatial_index, ("measured", "brin", "gist"))
         _one_of("MATERIALIZATION_MISSING_CHUNKS", self.missing_chunks, ("unresolved", "background"))
+
+    def scheduled(self) -> tuple[str, ...]:
+        """The datastacks that schedules without a name are for; none named: all that can be seen."""
+        if not self.datastacks:
+            return ()
+        try:
+            names = json.loads(self.datastacks)
+        except ValueError:
+            names = None
+        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+            told = f"DATASTACKS={self.datastacks!r}: a JSON list of names is needed"
+            raise ConfigurationError(told, field="DATASTACKS")
+        return tuple(names)
 
     @property
     def broker(self) -> str:
@@ -236,10 +261,15 @@ class Settings:
 
     def secrets(self) -> tuple[str, ...]:
         """What must never be printed: passwords, the webhook, the engine's token. The development password is known."""
-        found = [password(url) for url in (self.database_url, self.redis_url, self.broker_url)]
+        held = [str(getattr(self, f.name)) for f in fields(self) if f.metadata["secret"]]
+        found = [password(url) for url in held]
         known = [each for each in found if each and each != password(DEVELOPMENT_DATABASE)]
         with contextlib.suppress(ConfigurationError):
             known.append(self.token() or "")
+        if self.datastack_secrets:
+            known += _texts(Path(self.datastack_secrets).glob(f"*/{DATASTACK_TOKEN}"))
+        if self.metrics_token_file:
+            known += _texts([Path(self.metrics_token_file)])
         return tuple(filter(None, (*known, self.slack_webhook)))
 
     def censor(self) -> Censor:
@@ -268,6 +298,15 @@ def _shown(about: Mapping[str, Any], value: object) -> object:
     if not about["secret"] or not value:
         return value
     return STARS if about["env"] == "SLACK_WEBHOOK" else masked(str(value))
+
+
+def _texts(paths: Iterable[Path]) -> list[str]:
+    found = []
+    for path in paths:
+        # Whoever needs the file will say that it cannot be read.
+        with contextlib.suppress(OSError):
+            found.append(path.read_text(encoding="utf-8").strip())
+    return found
 
 
 def _base(address: str) -> str:

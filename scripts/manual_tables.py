@@ -13,6 +13,7 @@ import click
 
 from materializationengine.cli import main
 from materializationengine.config import Settings
+from materializationengine.config_cave import WITHOUT_EFFECT
 from materializationengine.domain import errors
 from materializationengine.web.app import create_app
 from materializationengine.web.auth import rule_of
@@ -36,6 +37,12 @@ def _default(value: object) -> str:
     if value == "":
         return "none"
     return f"`{str(value).lower() if isinstance(value, bool) else value}`"
+
+
+def cave_table() -> str:
+    """CAVE's names that have no effect, and why."""
+    rows = ["| variable | why |", "|---|---|"]
+    return "\n".join([*rows, *(f"| `{name}` | {why} |" for name, why in WITHOUT_EFFECT.items())])
 
 
 def routes_table() -> str:

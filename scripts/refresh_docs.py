@@ -37,6 +37,7 @@ PAGES = (
 )
 BLOCKS: dict[str, Callable[..., str]] = {
     "settings": manual_tables.settings_table,
+    "cave": manual_tables.cave_table,
     "routes": manual_tables.routes_table,
     "errors": manual_tables.errors_table,
     "commands": manual_tables.commands_text,

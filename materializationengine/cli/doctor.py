@@ -9,6 +9,7 @@ import time
 import click
 
 from ..config import Settings
+from ..config_cave import ignored
 from ..domain.health import Finding, Light
 from ..watch import checks, datastacks
 from .context import environment, folder_option, json_option, services
@@ -48,9 +49,12 @@ def _line(found: Finding) -> str:
 @folder_option
 def config_command(as_json: bool, folder: str | None) -> None:
     """Show the effective settings, secrets left out, and CAVE's names that have no effect here."""
-    settings = Settings.from_env(environment(folder))
+    told = environment(folder)
+    settings = Settings.from_env(told)
     if as_json:
         click.echo(json.dumps(settings.shown(), indent=2))
         return
     for name, value in settings.shown().items():
         click.echo(f"{name}={value}")
+    for name, why in ignored(told).items():
+        click.echo(f"# {name} has no effect: {why}")

@@ -16,7 +16,7 @@ from urllib.parse import quote
 from cachetools import TTLCache
 
 from ..domain.errors import BadRequest, GatewayAnswer, GatewayRefused, NotAllowed, NotLoggedIn
-from .http import HttpService
+from .http import HttpService, Token, held
 
 FRESH = 15.0
 """Seconds: a record younger than this is not asked again when it denies, lest denials flood the service."""
@@ -114,7 +114,7 @@ class AuthService:
     def __init__(
         self,
         server: str,
-        token: str | None = None,
+        token: Token = None,
         *,
         ttl: float = 300.0,
         timeout: float = 10.0,
@@ -189,7 +189,7 @@ class AuthService:
             return frozenset()
         path = f"/auth/api/v1/user/{user}/permissions"
         try:
-            record = self._service.json("GET", path, token=self._token or token)
+            record = self._service.json("GET", path, token=held(self._token) or token)
         except GatewayRefused as error:
             if error.details["status"] not in (400, 401, 403, 404):
                 raise
@@ -232,7 +232,7 @@ class AuthService:
     def _fetch_dataset(self, namespace: str, name: str, token: str | None) -> str:
         path = f"/auth/api/v1/service/{quote(namespace, safe='')}/table/{quote(name, safe='')}/dataset"
         try:
-            dataset = self._service.json("GET", path, token=self._token or token)
+            dataset = self._service.json("GET", path, token=held(self._token) or token)
         except GatewayRefused as error:
             if error.details["status"] not in (400, 404):
                 raise

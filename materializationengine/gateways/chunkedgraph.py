@@ -17,7 +17,7 @@ import numpy.typing as npt
 from ..domain.errors import GatewayAnswer, GatewayRefused, GatewayUnavailable
 from ..domain.ports import Ids, RootChanges, RootLookup
 from ..kernel.moments import parse, require_aware
-from .http import HttpService
+from .http import HttpService, Token
 
 LAYER_SHIFT = 56
 """The top 8 bits of an id are its layer (outside_services.md 2)."""
@@ -70,7 +70,7 @@ class HttpChunkedGraph:
         self,
         server: str,
         table: str,
-        token: str | None = None,
+        token: Token = None,
         *,
         batch: int = 100_000,
         timeout: float = 120.0,

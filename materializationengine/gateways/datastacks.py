@@ -15,7 +15,7 @@ from cachetools import TTLCache
 
 from ..domain.datastack import Datastack
 from ..domain.errors import ConfigurationError, GatewayAnswer, GatewayRefused, UnknownDatastack
-from .http import HttpService
+from .http import HttpService, Token
 
 
 class InfoService:
@@ -27,7 +27,7 @@ class InfoService:
     def __init__(
         self,
         server: str,
-        token: str | None = None,
+        token: Token = None,
         *,
         ttl: float = 300.0,
         timeout: float = 30.0,
@@ -70,19 +70,34 @@ class InfoService:
 
 
 class StaticDatastacks:
-    """Datastack records of a JSON file `{name: record}`, each record as the info service's full one."""
+    """Datastack records of a JSON file `{name: record}`, each record as the info service's full one.
+
+    A file that was replaced is read again. Raises ConfigurationError for one that cannot be read.
+    """
 
     def __init__(self, path: str | Path) -> None:
-        self._records = _read(Path(path))
+        self._path = Path(path)
+        self._read: tuple[tuple[int, int, int], dict[str, Datastack]] | None = None
+        self._now()
+
+    def _now(self) -> dict[str, Datastack]:
+        try:
+            found = self._path.stat()
+        except OSError:
+            return _read(self._path)
+        state = (found.st_ino, found.st_mtime_ns, found.st_size)
+        if self._read is None or self._read[0] != state:
+            self._read = (state, _read(self._path))
+        return self._read[1]
 
     def names(self) -> tuple[str, ...]:
         """Every datastack in the file, sorted."""
-        return tuple(sorted(self._records))
+        return tuple(sorted(self._now()))
 
     def get(self, name: str) -> Datastack:
         """One datastack. Raises UnknownDatastack naming those there are."""
         try:
-            return self._records[name]
+            return self._now()[name]
         except KeyError:
             raise unknown_datastack(name, self.names()) from None
 

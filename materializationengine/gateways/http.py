@@ -54,6 +54,15 @@ class _Patience(Retry):
             return 0.0
 
 
+Token = str | Callable[[], str | None] | None
+"""A token, or where to ask for the one that holds now."""
+
+
+def held(token: Token) -> str | None:
+    """The token that holds now."""
+    return token() if callable(token) else token
+
+
 class _Token(AuthBase):
     """Sends the token as header and cookie, as CAVE services expect, and keeps a `.netrc` from interfering."""
 
@@ -96,7 +105,7 @@ class HttpService:
         self,
         name: str,
         server: str,
-        token: str | None = None,
+        token: Token = None,
         *,
         timeout: float = 60.0,
         retries: int = 3,
@@ -157,7 +166,7 @@ class HttpService:
                 json=payload,
                 data=body,
                 headers={**trace.headers(), **(headers or {})},
-                auth=_Token(token or self._token),
+                auth=_Token(token or held(self._token)),
                 timeout=self._timeout,
                 allow_redirects=False,  # it would lead to a login page, and carry the token elsewhere
             )

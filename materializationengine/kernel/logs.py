@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import re
 import sys
+import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import IO, Any
 from urllib.parse import quote
@@ -20,6 +22,9 @@ STARS = "***"
 SHORTEST_SECRET = 6
 """Signs: to strike out anything shorter would make logs unreadable and guess nothing."""
 
+ASK_AGAIN = 1.0
+"""Seconds after which the secrets are asked for again: some stand in files that may change."""
+
 _TOKEN = re.compile(
     r"(?P<head>Bearer\s+|middle_auth_token(?:=|%3D)|[?&](?:token|access_token)=|hooks\.slack\.com/services/)"
     r"[\w.~+/=-]{6,}"
@@ -31,10 +36,14 @@ class Censor:
 
     def __init__(self, secrets: Callable[[], Iterable[str]] = tuple) -> None:
         self._secrets = secrets
+        self._read = -math.inf
+        self._known: tuple[str, ...] = ()
 
     def __call__(self, text: str) -> str:
         """The text, fit for anybody's eyes."""
-        for secret in _spellings(self._secrets()):
+        if time.monotonic() - self._read >= ASK_AGAIN:
+            self._read, self._known = time.monotonic(), tuple(_spellings(self._secrets()))
+        for secret in self._known:
             text = text.replace(secret, STARS)
         return _TOKEN.sub(lambda found: found["head"] + STARS, masked(text))
 

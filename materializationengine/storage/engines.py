@@ -16,7 +16,7 @@ from ..kernel.columns import Connection, Door, DriverError
 from ..kernel.urls import libpq, masked, normalize
 from .sql import literal
 
-POOL = {"pool_size": 5, "max_overflow": 10, "pool_pre_ping": True, "pool_recycle": 1800}
+POOL = {"pool_pre_ping": True, "pool_recycle": 1800}
 LOOKUPS = {"pool_size": 16, "max_overflow": 16, "pool_use_lifo": True, "pool_reset_on_return": None}
 
 DOORS = 16
@@ -46,7 +46,9 @@ class Cluster:
     whether the client is still there: so a killed worker's statement ends with it, and its locks are free.
     """
 
-    def __init__(self, url: str, *, application: str, lock_timeout: float = 30.0) -> None:
+    def __init__(
+        self, url: str, *, application: str, lock_timeout: float = 30.0, pool_size: int = 5, overflow: int = 10
+    ) -> None:
         self.url, self.application = url, application
         self.home = libpq(url).rpartition("/")[2].partition("?")[0] or "postgres"
         self._options: Mapping[str, object] = {
@@ -58,6 +60,7 @@ class Cluster:
             "tcp_keepalives_count": "3",
             "timezone": "UTC",
         }
+        self._pool = {**POOL, "pool_size": pool_size, "max_overflow": overflow}
         self._engines: dict[str, Engine] = {}
         self._lookups: dict[str, Engine] = {}
         self._doors: dict[str, Door] = {}
@@ -103,7 +106,7 @@ class Cluster:
         name = database or self.home
         with self._guard:
             if name not in self._engines:
-                self._engines[name] = made = create_engine(normalize(self.uri(name)), **POOL)
+                self._engines[name] = made = create_engine(normalize(self.uri(name)), **self._pool)
                 event.listen(made, "begin", self._sign)
             return self._engines[name]
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import cast
 
 from ..bootstrap import Services
-from ..domain.errors import MaterializationError, StorageUnavailable
+from ..domain.errors import GatewayUnavailable, MaterializationError, StorageUnavailable
 from ..domain.estimate import GB
 from ..domain.figures import Presence
 from ..domain.health import Finding, green, red, yellow
@@ -73,9 +74,16 @@ Check = Callable[[Look], Iterator[Finding]]
 
 
 def guarded(name: str, check: Check, look: Look, fix: str) -> list[Finding]:
-    """What a check finds; a check that fails is a finding itself."""
+    """What a check finds; a check that fails is a finding itself.
+
+    A database that is down is red once: what can only be asked of it is yellow meanwhile.
+    """
     try:
         return list(check(look))
+    except StorageUnavailable as error:
+        if name != "postgresql":
+            return [yellow(name, "not looked at, as PostgreSQL does not answer", fix)]
+        return [red(name, " ".join(error.message.split()), fix)]
     except (MaterializationError, DriverError) as error:
         told = error.message if isinstance(error, MaterializationError) else f"the database said no: {error}"
         return [red(name, " ".join(told.split()), fix)]
@@ -141,7 +149,10 @@ def redis(look: Look) -> Iterator[Finding]:
 def clocks(look: Look) -> Iterator[Finding]:
     """The clocks of this machine, PostgreSQL and Redis agree."""
     tolerance = look.services.settings.clock_tolerance
-    skews = {"PostgreSQL": look.timed.server.now - look.timed.asked, "Redis": _skew(look, look.services.broker.now)}
+    skews = {"PostgreSQL": look.timed.server.now - look.timed.asked}
+    # Redis has a check of its own, which is red where it does not answer.
+    with contextlib.suppress(GatewayUnavailable):
+        skews["Redis"] = _skew(look, look.services.broker.now)
     off = [f"{name}'s is {skew:+.1f} s from this machine's" for name, skew in skews.items() if abs(skew) > tolerance]
     if off:
         yield red("clock", f"clocks differ: {', '.join(off)}", "keep every machine's clock by NTP")
@@ -208,7 +219,7 @@ SERVICE: dict[str, tuple[Check, str]] = {
     "role": (role, "let the engine's role log in"),
     "layout": (layout, "let the engine's role read every live database"),
     "redis": (redis, "start Redis, or set REDIS_URL right"),
-    "clock": (clocks, "both PostgreSQL and Redis must answer before clocks can be compared"),
+    "clock": (clocks, "PostgreSQL must answer before clocks can be compared"),
     "workers": (workers, "PostgreSQL must answer before workers can be counted"),
     "beat": (beat, "PostgreSQL must answer, and BEAT_SCHEDULES be readable"),
     "disk": (disk, "PostgreSQL must answer before its disk can be looked at"),

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from ..domain.datastack import Datastack
 from ..domain.errors import GatewayRefused, MaterializationError, NotAllowed, NotLoggedIn, UserMistake
-from ..domain.health import Finding, green, red, yellow
+from ..domain.health import Finding, Light, green, red, worst, yellow
 from ..gateways.auth import AuthService
 from ..gateways.probes import glance_at_graph
 from .checks import Look
@@ -27,7 +27,8 @@ def thorough(look: Look, name: str) -> list[Finding]:
     found, stack = _record(look, name)
     if stack is None:
         return [replace(found, datastack=name)]
-    findings = [found, *graph(look, stack), *rights(look, stack), *volume(look, stack)]
+    asked = list(graph(look, stack))
+    findings = [found, *asked, *rights(look, stack), *_volume_of(look, stack, asked)]
     return [replace(each, datastack=name) for each in findings]
 
 
@@ -45,11 +46,11 @@ def graph(look: Look, stack: Datastack) -> Iterator[Finding]:
     settings = look.services.settings
     before = look.clock()
     try:
-        seen = glance_at_graph(settings.graph_server, stack.pcg_table, look.services.graph_token(stack))
+        seen = glance_at_graph(settings.graph_server, stack.pcg_table, look.services.secrets.token(stack.name))
     except GatewayRefused as error:
         status = error.details.get("status")
         if status in (401, 403) or (isinstance(status, int) and 300 <= status < 400):
-            yield red("token", f"the graph refuses the engine's token ({status})", look.services.token_fix(stack))
+            yield red("token", f"the graph refuses the engine's token ({status})", _token_fix(look, stack))
         else:
             yield red("graph", error.message, f"see that the graph has the table {stack.pcg_table}")
         return
@@ -69,18 +70,21 @@ def _outside(told: float, before: float, after: float, tolerance: float) -> floa
     return max(0.0, told - after - tolerance) - max(0.0, before - tolerance - told)
 
 
+def _token_fix(look: Look, stack: Datastack) -> str:
+    place = look.services.secrets.token_file(stack.name)
+    return f"put a token of the engine's account that may view {stack.name} into {place}"
+
+
 def rights(look: Look, stack: Datastack) -> Iterator[Finding]:
     """The engine's account may view the datastack."""
-    settings, token = look.services.settings, look.services.graph_token(stack)
+    settings, token = look.services.settings, look.services.secrets.token(stack.name)
     if token is None:
         if settings.auth_disabled:
             yield green("rights", "authorization is off")
         else:
-            yield yellow(
-                "rights", "the engine has no token, so nobody can say what it may do", look.services.token_fix(stack)
-            )
+            yield yellow("rights", "the engine has no token, so nobody can say what it may do", _token_fix(look, stack))
         return
-    auth = AuthService(settings.info_server, token, retries=0, timeout=5.0)
+    auth = AuthService(settings.auth_server, token, retries=0, timeout=5.0)
     try:
         known = auth.require(token, "view", "datastack", stack.name)
     except (NotAllowed, NotLoggedIn) as error:
@@ -90,6 +94,15 @@ def rights(look: Look, stack: Datastack) -> Iterator[Finding]:
         yield red("rights", error.message, f"give {stack.name} a dataset" if mistake else "start the auth service")
     else:
         yield green("rights", f"{known.name or known.id} may view {stack.name}")
+
+
+def _volume_of(look: Look, stack: Datastack, asked: Sequence[Finding]) -> Iterator[Finding]:
+    """The graph knows where a `graphene://` volume lies: where it is red already, the volume cannot be looked for."""
+    known = worst(each for each in asked if each.check != "clock") is not Light.RED
+    if known or not stack.segmentation_source.startswith("graphene://"):
+        yield from volume(look, stack)
+    else:
+        yield yellow("volume", "not looked at, as the graph does not tell where it is", "mend the graph first")
 
 
 def volume(look: Look, stack: Datastack) -> Iterator[Finding]:

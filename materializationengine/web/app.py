@@ -38,9 +38,6 @@ from .description import page
 from .extensions import db
 from .parts import KEY, Parts
 
-LARGEST_BODY = 64 << 20
-"""Bytes of a request: ten thousand annotations or a million ids of a filter take less."""
-
 
 class _Api(Api):
     """flask-smorest without its error handlers: ours know every error and one shape."""
@@ -62,7 +59,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     # flask-sqlalchemy wants one address at start; sessions choose their own, see `extensions`.
     app.config.update(
         SQLALCHEMY_DATABASE_URI=normalize(settings.database_url),
-        MAX_CONTENT_LENGTH=LARGEST_BODY,
+        MAX_CONTENT_LENGTH=int(settings.largest_body * 1e6),
         API_TITLE="Materialization Engine",
         API_VERSION=__version__,
         OPENAPI_VERSION="3.0.3",

@@ -121,7 +121,7 @@ class Parts:
 
 
 def _auth(settings: Settings) -> AuthService:
-    return AuthService(settings.auth_server, settings.token())
+    return AuthService(settings.auth_server, settings.token)
 
 
 def parts(app: Flask | None = None) -> Parts:

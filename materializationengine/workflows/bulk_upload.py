@@ -71,7 +71,7 @@ def _upload(
     table = _table(connection, datastack, asked, kind)
     created = asked.created or now
     back_dated = _check_moment(connection, created, asked.force)
-    folder = services.folder(asked.path)
+    folder = services.folder(asked.path, datastack.name)
     sources, rows = plan_sources(kind, asked.mapping, folder.list(), folder, keep_roots=asked.roots_as_of is not None)
     return UploadPlan(
         table=table,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from typing import Any, ClassVar
 
 import structlog
@@ -28,7 +29,7 @@ from .beat import beat_schedule
 from .execute import run_unit
 from .launch import launch
 from .requests import RunRequest
-from .sweeper import Rounds
+from .sweeper import Presence, Rounds
 
 log = structlog.get_logger(__name__)
 
@@ -73,6 +74,8 @@ class EngineCelery(Celery):
         self.conf.update(_configuration(settings))
         self.steps["consumer"].add(Sweeper)
         self.steps["worker"].add(CheckQueues)
+        self.steps["worker"].add(Present)
+        self.presence: Presence | None = None
         self.steps["worker"].add(CheckLayouts)
 
     @property
@@ -163,6 +166,26 @@ class CheckLayouts(bootsteps.StartStopStep):
         return False
 
 
+class Present(bootsteps.StartStopStep):
+    """Shows for the life of the worker that it is there, also while it has lost Redis."""
+
+    requires: ClassVar = {"celery.worker.components:Pool"}
+
+    def start(self, worker: Any) -> None:
+        """Begin to be there; a database that is down now is tried again with every sweep."""
+        app = worker.app
+        app.presence = Presence(app.services, known_queues(app.amqp.queues.consume_from))
+        with suppress(StorageUnavailable):
+            app.presence.show()
+
+    def stop(self, worker: Any) -> None:
+        """Be there no more."""
+        if worker.app.presence is not None:
+            worker.app.presence.end()
+
+    terminate = stop
+
+
 class Sweeper(bootsteps.StartStopStep):
     """Looks for lost work when the worker starts, and every few seconds after, in its event loop."""
 
@@ -175,7 +198,7 @@ class Sweeper(bootsteps.StartStopStep):
     def start(self, consumer: Any) -> None:
         """Sweep now, then by the clock."""
         app = consumer.app
-        self._rounds = Rounds(app.services, app.amqp.queues.consume_from)
+        self._rounds = Rounds(app.services)
         self._sweep(app, at_start=True)
         self._timer = consumer.timer.call_repeatedly(app.settings.sweep_every, self._sweep, (app,))
 
@@ -191,6 +214,8 @@ class Sweeper(bootsteps.StartStopStep):
         if self._rounds is None:
             return
         try:
+            if app.presence is not None:
+                app.presence.show()
             app.send(self._rounds(resend=0.0 if at_start else app.settings.resend))
         except StorageUnavailable as error:
             log.warning("sweep: database is down", error=error.message)

@@ -70,7 +70,7 @@ def _passes(error: MaterializationError, runs: list[str]) -> bool:
 def _datastacks(services: Services, schedule: Schedule) -> list[str | None]:
     if schedule.datastack is not None or schedule.deed is Deed.RETIRE:
         return [schedule.datastack]
-    return list(services.datastacks.names())
+    return list(services.settings.scheduled() or services.datastacks.names())
 
 
 def _in_the_way(services: Services, schedule: Schedule, datastack: str | None) -> str | None:

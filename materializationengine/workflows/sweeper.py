@@ -20,19 +20,15 @@ log = structlog.get_logger(__name__)
 class Rounds:
     """One worker's rounds. Its connections stay open from round to round, so that a round costs milliseconds."""
 
-    def __init__(self, services: Services, queues: Iterable[str] = ()) -> None:
+    def __init__(self, services: Services) -> None:
         self._services = services
         self._connections: dict[str, Connection] = {}
-        # Monitoring knows a worker by this connection, which the server drops with it.
-        self._sign = f"takes {','.join(sorted(queues))} {socket.gethostname()}"
-        self._there: Connection | None = None
 
     def __call__(self, *, resend: float) -> list[Message]:
         """Free units whose worker is gone, and say which messages to send again; drop what ended runs left.
 
         Raises StorageUnavailable where the server itself does not answer.
         """
-        self._be_there()
         found: list[Message] = []
         for database in live_databases(self._services.cluster):
             try:
@@ -54,16 +50,6 @@ class Rounds:
             janitor.clean(self._services.cluster, database, self._services.settings.keep_failed)
         return found
 
-    def _be_there(self) -> None:
-        try:
-            if self._there is not None:
-                self._there.rows("SELECT 1")
-                self._there.commit()
-                return
-        except DriverError:
-            self._there = None
-        self._there = self._services.cluster.connect(purpose=self._sign)
-
     def _forget(self, database: str) -> None:
         connection = self._connections.pop(database, None)
         if connection is not None:
@@ -73,6 +59,29 @@ class Rounds:
         """Close every connection."""
         for database in list(self._connections):
             self._forget(database)
+
+
+class Presence:
+    """The connection by which monitoring knows a worker: the server drops it when the process ends."""
+
+    def __init__(self, services: Services, queues: Iterable[str]) -> None:
+        self._services = services
+        self._sign = f"takes {','.join(sorted(queues))} {socket.gethostname()}"
+        self._there: Connection | None = None
+
+    def show(self) -> None:
+        """Open it, or open it anew where the server has dropped it. Raises StorageUnavailable."""
+        try:
+            if self._there is not None:
+                self._there.rows("SELECT 1")
+                self._there.commit()
+                return
+        except DriverError:
+            self._there = None
+        self._there = self._services.cluster.connect(purpose=self._sign)
+
+    def end(self) -> None:
+        """Close it."""
         if self._there is not None:
             self._there.close()
             self._there = None
