@@ -223,26 +223,34 @@ def statement(stage: Stage) -> None:
 
 
 def disk_full(stage: Stage) -> None:
-    """A file system of 32 kB, mounted for the purpose."""
-    with tiny_disk(stage.plant):
+    with tiny_disk(stage):
         stage.record = stage.scene.start()
         stage.over()
 
 
 def disk_full_once(stage: Stage) -> None:
-    with tiny_disk(stage.plant):
+    with tiny_disk(stage) as make_room:
         stage.record = stage.scene.start()
         until(lambda: sum(unit[4] for unit in stage.units()), "a unit finds no room")
-        stage.plant.room_on_tiny_disk("64m")
+        make_room()
         stage.over()
 
 
 @contextmanager
-def tiny_disk(plant: Plant) -> Iterator[None]:
-    """New tables lie on a small disk for the time of the block."""
+def tiny_disk(stage: Stage) -> Iterator[Callable[[], None]]:
+    """New tables lie on a file system of 32 kB for the time of the block; what it yields makes room there.
+
+    Where nobody may mount one, the action itself is told that there is no room.
+    """
+    plant, full = stage.plant, stage.plant.gates / "full"
+    if not plant.may_mount:
+        _write(full, stage.action)
+        yield full.unlink
+        full.unlink(missing_ok=True)
+        return
     plant.use_tiny_disk()
     try:
-        yield
+        yield lambda: plant.room_on_tiny_disk("64m")
     finally:
         plant.use_large_disk()
 
@@ -339,9 +347,9 @@ DEEDS: dict[Fault, Callable[[Stage], None]] = {
     Fault.DISK_FULL: disk_full,
     Fault.DISK_FULL_ONCE: disk_full_once,
     # Three units at a time, each of which bears three such answers to a request.
-    Fault.GRAPH_503_ONCE: graph("status", 16),
+    Fault.GRAPH_503_ONCE: graph("status", 13),
     Fault.GRAPH_503: graph("status"),
-    Fault.GRAPH_TIMEOUT: graph("hang", 16, 3.0),
+    Fault.GRAPH_TIMEOUT: graph("hang", 13, 3.0),
     Fault.GRAPH_SLOW: graph("slow", None, 1.0),
     Fault.GRAPH_SHORT: graph("short"),
     Fault.GRAPH_PAGE: graph("page"),

@@ -1,11 +1,13 @@
 """Gates in real processes: where the runner says so, one of them stops and waits, so that a fault meets it there.
 
 The folder of `GATE_FOLDER` holds `hold` (the place, `POINT ACTION`), `met` (pid and parent of who stopped there),
-`twice` (send every message twice), and `sent` (every message sent, one JSON line each).
+`twice` (send every message twice), `full` (the action that finds no room, where no small disk can be mounted), and
+`sent` (every message sent, one JSON line each).
 """
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import time
@@ -36,8 +38,12 @@ def stop(place: str) -> None:
 
 
 def _held() -> str:
+    return _told("hold")
+
+
+def _told(name: str) -> str:
     try:
-        return (FOLDER / "hold").read_text()
+        return (FOLDER / name).read_text()
     except FileNotFoundError:
         return ""
 
@@ -50,6 +56,8 @@ def around_units() -> None:
     def gated(work: Any, spec: Any) -> Any:
         last[:] = [spec.action]
         stop(f"claimed {spec.action}")
+        if _told("full") == spec.action:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         report = perform(work, spec)
         stop(f"worked {spec.action}")
         return report

@@ -32,7 +32,9 @@ ROOT = Path(__file__).parents[2]
 WORKERS = 2
 LEASE = 15.0
 TINY = "tiny"
-"""A tablespace of 32 kB, on a file system of its own."""
+"""A tablespace on a small file system of its own."""
+
+TINY_SIZE = "32k"
 
 TIMES = {
     "MATERIALIZATION_AS_OF_MARGIN": "0",
@@ -185,10 +187,23 @@ class Plant:
 
     # A disk that is full
 
+    @property
+    def may_mount(self) -> bool:
+        """Whether a small file system can be made."""
+        if os.geteuid() != 0:
+            return False
+        self._tiny.mkdir(mode=0o755, exist_ok=True)
+        return self._tiny.is_mount() or subprocess.run(self._mount, check=False, capture_output=True).returncode == 0
+
+    @property
+    def _mount(self) -> list[str]:
+        return ["mount", "-t", "tmpfs", "-o", f"size={TINY_SIZE}", "tmpfs", str(self._tiny)]
+
     def use_tiny_disk(self) -> None:
-        """Put every new table on a file system of 32 kB."""
+        """Put every new table on the small file system; `may_mount` has made it."""
         if not self.rows("SELECT 1 FROM pg_tablespace WHERE spcname = %s", TINY):
             self._make_tiny()
+        self.room_on_tiny_disk(TINY_SIZE)
         self.rows(f"ALTER ROLE postgres SET default_tablespace = {TINY}")
 
     def use_large_disk(self) -> None:
@@ -204,8 +219,6 @@ class Plant:
         return Path("/var/tmp") / f"matengine-{self.folder.name}-{os.getpid()}"
 
     def _make_tiny(self) -> None:
-        self._tiny.mkdir(mode=0o755)
-        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=32k", "tmpfs", str(self._tiny)], check=True)
         inner = self._tiny / "space"
         inner.mkdir(mode=0o700)
         owner = self.cluster.data.stat()
