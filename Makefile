@@ -22,7 +22,7 @@ demo: setup ## The main job from upload to frozen versions; WORLD=FOLDER takes a
 	@$(BIN)/matengine demo --client-python .venv-caveclient/bin/python $(if $(WORLD),--world $(WORLD))
 
 test: setup setup-clients lint ## All tests; PYTEST="-k name" hands words to pytest
-	@$(BIN)/python -m pytest tests -m "not faults and not bench" $(PYTEST)
+	@$(BIN)/python -m pytest tests -m "not faults and not bench" -n auto --dist loadfile $(PYTEST)
 
 test-faults: setup setup-clients ## Only the tests that kill processes and cut connections
 	@$(BIN)/python -m pytest tests -m faults $(PYTEST)

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing.queues import Queue
 from pathlib import Path
+from queue import Empty
 
 import structlog
 
@@ -144,10 +145,19 @@ class Crew:
         while waiting or len(idle) < WORKERS:
             while waiting and idle:
                 self._tasks[idle.pop()].put(waiting.pop(0))
-            told = self._done.get(timeout=600)
+            told = self._heard()
             idle.add(told.worker)
             self._usage[told.worker] = told.usage
             waiting += told.messages
+
+    def _heard(self) -> Done:
+        """The next word of a worker. Raises RuntimeError where one has ended, which will say nothing any more."""
+        while True:
+            try:
+                return self._done.get(timeout=1)
+            except Empty:
+                if not all(process.is_alive() for process in self._processes):
+                    raise RuntimeError("a worker ended; its traceback is above") from None
 
     def _steps(self, database: str, run_id: str) -> dict[str, float]:
         with self._services.cluster.connect(database, "bench") as connection:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from sqlalchemy.exc import ProgrammingError
+
 from ..domain.figures import Debt, EndedRuns, LedgerFigures, OpenUnits, Presence, SizeFigures, Versions, Waiting, Worker
 from ..kernel.columns import Connection
 from .engines import Cluster
@@ -38,8 +40,15 @@ def server(cluster: Cluster) -> Server:
 
 
 def layouts(cluster: Cluster) -> dict[str, str | None]:
-    """The layout of each live database; None where the engine never was in it."""
-    return {name: layout(cluster, name).current for name in live_databases(cluster)}
+    """The layout of each live database; None where it has none that our role may read."""
+    return {name: _readable_layout(cluster, name) for name in live_databases(cluster)}
+
+
+def _readable_layout(cluster: Cluster, database: str) -> str | None:
+    try:
+        return layout(cluster, database).current
+    except ProgrammingError:
+        return None
 
 
 def without_postgis(cluster: Cluster) -> tuple[str, ...]:
