@@ -57,6 +57,7 @@ class End(StrEnum):
     UNNOTICED = "succeeds; each unit is done at its first attempt"
     TAKEN_OVER = "succeeds; another worker does the unit again, which counts as no failure"
     AGAIN = "succeeds; the unit is done again"
+    KEPT = "succeeds; the unit stays done, and what else was at work is done again, which counts as no failure"
     RETRIED = "succeeds; the unit fails, says why, and is tried again"
     FAILS = "fails; the version, if it makes one, is FAILED and has no database"
     OWED = "succeeds; what could not be looked up is NULL, listed with its reason, and filled by the next ingest"
@@ -103,7 +104,7 @@ CASES = (
     Case(Flow.INCREMENTAL, Fault.ONE_WORKER, End.TAKEN_OVER, "worked incremental.copy"),
     Case(Flow.RETIRE, Fault.ONE_WORKER, End.TAKEN_OVER, "worked retire.drop"),
     Case(Flow.SPLIT, Fault.ALL_WORKERS, End.TAKEN_OVER, "worked freeze.publish"),
-    Case(Flow.COMPLETE, Fault.ALL_WORKERS, End.UNNOTICED, "committed ingest.look_up"),
+    Case(Flow.COMPLETE, Fault.ALL_WORKERS, End.KEPT, "committed ingest.look_up"),
     Case(Flow.UPDATE, Fault.ALL_WORKERS, End.TAKEN_OVER, "claimed update_roots.look_up"),
     Case(Flow.PERIODIC, Fault.ALL_WORKERS, End.ONE_RUN, "taken slot"),
     Case(Flow.PERIODIC, Fault.BEAT, End.ONE_RUN, "taken slot"),

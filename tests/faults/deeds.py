@@ -349,7 +349,8 @@ DEEDS: dict[Fault, Callable[[Stage], None]] = {
     # Three units at a time, each of which bears three such answers to a request.
     Fault.GRAPH_503_ONCE: graph("status", 13),
     Fault.GRAPH_503: graph("status"),
-    Fault.GRAPH_TIMEOUT: graph("hang", 13, 3.0),
+    # One unit, each attempt of which asks twice.
+    Fault.GRAPH_TIMEOUT: graph("hang", 5, 3.0),
     Fault.GRAPH_SLOW: graph("slow", None, 1.0),
     Fault.GRAPH_SHORT: graph("short"),
     Fault.GRAPH_PAGE: graph("page"),

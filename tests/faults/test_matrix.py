@@ -135,6 +135,12 @@ def again(stage: Stage, _: Path | None) -> State:
     return found
 
 
+def kept_done(stage: Stage, _: Path | None) -> State:
+    found = succeeded(stage)
+    assert not any(failures for *_, failures in stage.units())
+    return found
+
+
 def retried(stage: Stage, _: Path | None) -> State:
     found = succeeded(stage)
     assert [unit for unit in stage.units() if unit[1] == stage.action and unit[4] >= 1]
@@ -188,6 +194,7 @@ ENDS: dict[End, Callable[[Stage, Path | None], State]] = {
     End.UNNOTICED: unnoticed,
     End.TAKEN_OVER: taken_over,
     End.AGAIN: again,
+    End.KEPT: kept_done,
     End.RETRIED: retried,
     End.FAILS: fails,
     End.REFUSED: refused,
