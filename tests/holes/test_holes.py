@@ -20,7 +20,7 @@ from materializationengine.domain.ports import Datastacks
 from materializationengine.kernel import moments
 from materializationengine.kernel.columns import DriverError
 from materializationengine.storage import annotation_catalog, annotations, janitor, views
-from materializationengine.storage.root_history import roots_at
+from materializationengine.storage.root_history import Present, roots_at
 from materializationengine.workflows.execute import run_unit
 from materializationengine.workflows.requests import UploadRequest
 from tests.harness import Engine
@@ -287,10 +287,12 @@ def test_hole_19_an_edit_that_becomes_visible_late_is_never_asked_for_again(
     lab.run(RunKind.UPDATE_ROOTS, as_of=edit + timedelta(seconds=120))
     assert lab.true_at(lab.live(), edit) and not lab.true_at(lab.live(), edit - timedelta(seconds=1))
     # What the update in between saw, and wrote down, is not remembered as the truth.
-    supervoxels = np.unique(lab.live()["pre_pt_supervoxel_id"].to_numpy())
+    live = lab.live()
+    supervoxels, places = np.unique(live["pre_pt_supervoxel_id"].to_numpy(), return_index=True)
+    present = Present(live["pre_pt_root_id"].to_numpy()[places], edit + timedelta(seconds=120))
     between = edit + timedelta(seconds=30)
     with engine.services.cluster.connect(lab.database) as connection:
-        found = roots_at(connection, f"{datastack}_pcg", supervoxels, between)
+        found = roots_at(connection, f"{datastack}_pcg", supervoxels, between, present)
     truth = engine.services.graph(engine.services.datastacks.get(datastack)).roots(supervoxels, between)
     assert found.resolved.any() and (found.roots == truth.roots)[found.resolved].all()
 

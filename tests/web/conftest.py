@@ -18,7 +18,9 @@ from werkzeug.serving import make_server
 
 from materializationengine.config import Settings
 from materializationengine.kernel.postgres import PrivateCluster
+from materializationengine.storage import run_control
 from materializationengine.storage.engines import Cluster
+from materializationengine.storage.live_database import live_databases
 from materializationengine.web.app import create_app
 from materializationengine.web.parts import parts
 
@@ -101,6 +103,14 @@ def app(settings: Settings) -> Iterator[Flask]:
     made = create_app(settings)
     yield made
     parts(made).close()
+
+
+@pytest.fixture(autouse=True, scope="module")
+def nothing_stays_paused(cluster: Cluster) -> Iterator[None]:
+    """Tests that send every route its example pause everything too; other tests' runs would wait for ever."""
+    yield
+    for pause in run_control.pauses(cluster):
+        run_control.unpause(cluster, pause.scope, live_databases(cluster))
 
 
 @pytest.fixture

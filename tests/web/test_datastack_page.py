@@ -69,8 +69,14 @@ def test_the_program_on_the_page_is_python(browser: Any, base_url: str, rows: fr
     assert "materialization_version=2" in program
 
 
+def _status(browser: Any) -> str:
+    found = browser.find_elements("css selector", "[role=status]")
+    return str(found[0].text) if found else ""
+
+
 def test_it_works_without_a_mouse(browser: Any, base_url: str, rows: frozen.Rows) -> None:
     from selenium.webdriver.common.keys import Keys
+    from selenium.webdriver.support.ui import WebDriverWait
 
     browser.get(f"{base_url}{PATH}/{frozen.DATASTACK}")
     seen = []
@@ -82,8 +88,9 @@ def test_it_works_without_a_mouse(browser: Any, base_url: str, rows: frozen.Rows
             break
     assert seen[0] == "Skip to the tables" and "Version 2 as BibTeX" in seen
     browser.switch_to.active_element.send_keys("nucl", Keys.ENTER)
+    # The address changes before the page that answers it is there.
+    WebDriverWait(browser, 10).until(lambda found: _status(found) == "1 table found")
     assert browser.current_url.endswith("?search=nucl")
-    assert browser.find_element("css selector", "[role=status]").text == "1 table found"
     assert browser.find_element("id", "search").get_attribute("value") == "nucl"
 
 

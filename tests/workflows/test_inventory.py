@@ -53,7 +53,7 @@ WORKFLOWS = (
     Doors(RunKind.COMPLETE, "workflow:run_complete_workflow", "complete",
           f"{RUN}/complete_workflow/datastack/<datastack>", "Complete Workflow"),
     Doors(RunKind.INCREMENTAL, "workflow:incremental_materialization", "incremental",
-          f"{RUN}/incremental/datastack/<datastack>/version/<int:base_version>", "Incremental"),
+          f"{RUN}/incremental/datastack/<datastack>/version/<int(max=2147483647):base_version>", "Incremental"),
     Doors(RunKind.RETIRE, "workflow:remove_expired_databases", "retire", f"{V3}/runs", "Removal"),
     Doors(RunKind.DUMMY, "process:start_test_workflow", "dummy", f"{V2}/celery/test/<int:iterations>", "Dummy"),
 )  # fmt: skip
