@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from redis import Redis
 
 from materializationengine.bootstrap import Services
 from materializationengine.config import Settings
@@ -40,10 +41,18 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrivateCluste
 
 
 @pytest.fixture(scope="session")
-def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrivateRedis]:
+def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrivateRedis]:
     """One Redis for the whole run."""
     with PrivateRedis(tmp_path_factory.mktemp("redis") / "server") as server:
         yield server
+
+
+@pytest.fixture(scope="module")
+def redis(redis_server: PrivateRedis) -> PrivateRedis:
+    """The Redis of the whole run, without the messages that other modules left there."""
+    with Redis.from_url(redis_server.url) as client:
+        client.flushall()
+    return redis_server
 
 
 @pytest.fixture(scope="session")

@@ -17,10 +17,12 @@ from flask.testing import FlaskClient
 from werkzeug.serving import make_server
 
 from materializationengine.config import Settings
+from materializationengine.domain.plan import RunStatus
 from materializationengine.kernel.postgres import PrivateCluster
 from materializationengine.storage import run_control
 from materializationengine.storage.engines import Cluster
 from materializationengine.storage.live_database import live_databases
+from materializationengine.storage.run_records import list_runs
 from materializationengine.web.app import create_app
 from materializationengine.web.parts import parts
 
@@ -106,11 +108,17 @@ def app(settings: Settings) -> Iterator[Flask]:
 
 
 @pytest.fixture(autouse=True, scope="module")
-def nothing_stays_paused(cluster: Cluster) -> Iterator[None]:
-    """Tests that send every route its example pause everything too; other tests' runs would wait for ever."""
+def nothing_stays_paused_or_begun(cluster: Cluster) -> Iterator[None]:
+    """Tests that send every route its example pause everything and start runs that no worker ends.
+
+    Other tests' runs would wait for ever, and their messages would be sent along with messages of these.
+    """
     yield
     for pause in run_control.pauses(cluster):
         run_control.unpause(cluster, pause.scope, live_databases(cluster))
+    for run in list_runs(cluster, limit=10_000):
+        if run.status is RunStatus.RUNNING:
+            run_control.cancel(cluster, run.id, "tests")
 
 
 @pytest.fixture
