@@ -50,8 +50,8 @@ class Server:
         return answer.json()
 
     def stop(self, how: signal.Signals = signal.SIGTERM) -> int:
-        self.process.send_signal(how)
         with self.process:
+            self.process.send_signal(how)
             return self.process.wait(10)
 
 
@@ -72,8 +72,7 @@ def start() -> Iterator[Starter]:
 
     yield starter
     for server in running:
-        if server.process.poll() is None:
-            server.stop(signal.SIGKILL)
+        server.stop(signal.SIGKILL)
 
 
 @pytest.fixture(scope="session")
