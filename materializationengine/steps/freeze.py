@@ -35,7 +35,7 @@ class Copy:
 
 @dataclass(frozen=True, slots=True)
 class Index:
-    """Build keys and indexes of one table of the build."""
+    """Build the indexes of one table of the build."""
 
     table: str
 
@@ -105,7 +105,7 @@ def next_units(check: Verify) -> tuple[UnitSpec, ...]:
 
 
 def index(work: Work, args: Index) -> Report:
-    """Build keys and indexes of one table; what an earlier attempt built is kept."""
+    """Build the indexes of one table; what an earlier attempt built is kept."""
     shape = _shape(work, args.table)
     settings = work.settings
     kinds = frozen_indexes.build_indexes(
@@ -117,21 +117,27 @@ def index(work: Work, args: Index) -> Report:
 def verify(work: Work, args: Verify) -> Report:
     """Count, compare digests, ask roots again. Raises VerificationFailed."""
     table = _frozen_table(work, args.table)
-    for name, rows, digest in () if args.compared else args.digests:
-        shape = _shape(work, name)
-        found = frozen_build.table_digest(work.cluster, _build(work), name, shape.columns)
-        if (found.rows, found.text) != (rows, digest):
-            raise VerificationFailed(f"{name}: {found.rows} rows, digest {found.text}; copied {rows}, digest {digest}")
+    with Threads(1) as beside:
+        content = beside.submit(_content, work, table)
+        _compare(work, args)
+        checked = _check_rows(work, table, [(_shape(work, name), rows) for name, rows, _ in args.digests])
     facts = {
         "table": table.name,
         "schema": table.schema,
         "digest": args.digests[0][2],
         "digests": {name: digest for name, _, digest in args.digests},
         "software": __version__,
-        FACT: _content(work, table),
-        **_check_rows(work, table, [(_shape(work, name), rows) for name, rows, _ in args.digests]),
+        FACT: content.result(),
+        **checked,
     }
     return Report(args.digests[0][1], facts)
+
+
+def _compare(work: Work, args: Verify) -> None:
+    for name, rows, digest in () if args.compared else args.digests:
+        found = frozen_build.table_digest(work.cluster, _build(work), name, _shape(work, name).columns)
+        if (found.rows, found.text) != (rows, digest):
+            raise VerificationFailed(f"{name}: {found.rows} rows, digest {found.text}; copied {rows}, digest {digest}")
 
 
 def _content(work: Work, table: TablePlan) -> str:
@@ -182,11 +188,12 @@ def _orphans(connection: Connection, table: TablePlan) -> dict[str, int]:
 
 
 def publish(work: Work, _: Publish) -> Report:
-    """Write the version's metadata, then rename the build and mark the version in one transaction."""
+    """Add keys, write the version's metadata, then rename the build and mark the version in one transaction."""
     if work.version is None:
         raise ValueError("a freeze has a version number from the start")
     plan, build = work.plan, _build(work)
     tables = version_publishing.verified_tables(work.connection, work.run_id)
+    frozen_indexes.add_keys(work.cluster, build, [name for table in tables for name in table.facts["digests"]])
     merged = not plan.version_plan.split
     version_publishing.write_metadata(work.cluster, build, plan.stack, plan.moment, merged, tables)
     version_publishing.grant_readers(work.cluster, build)

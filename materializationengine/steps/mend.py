@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from ..domain.names import build_database, frozen_database
 from ..domain.plan import TablePlan
 from ..kernel import moments
-from ..storage import version_publishing, version_revisions
+from ..storage import frozen_indexes, version_publishing, version_revisions
 from ..storage.incremental_base import Base
 from ..storage.incremental_mend import Mend, Swap
 from ..storage.tables import Shape
@@ -38,7 +38,9 @@ def swap_in(work: Work, _: SwapIn) -> Report:
 def _swap(work: Work, mend: Mend, tables: list[VerifiedTable]) -> list[str]:
     swaps = [swap for table in tables for swap in _differing(work, mend, table)]
     if swaps:
-        views = mend.put_aside(build_database(work.run_id, work.token), [swap.shape for swap in swaps])
+        build = build_database(work.run_id, work.token)
+        frozen_indexes.add_keys(work.cluster, build, [swap.shape.table for swap in swaps])
+        views = mend.put_aside(build, [swap.shape for swap in swaps])
         mend.swap(swaps, views)
     return [swap.shape.table for swap in swaps]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import closing
 
 import psycopg2.extensions
@@ -27,7 +27,7 @@ def build_indexes(
 ) -> list[str]:
     """Build every index of a table; safe to run again. Returns what was built, the positions' kind included.
 
-    `kind` is "measured", "brin" or "gist".
+    `kind` is "measured", "brin" or "gist". The primary key is left to `add_keys`.
     """
     brin, gist = _spatial(cluster, build, table, columns, kind)
     statements = [_unique(table), *(_btree(table, column) for column in columns if _wants_btree(column))]
@@ -36,9 +36,18 @@ def build_indexes(
     statements += [_gist(table, column) for column in gist]
     with Threads(threads) as pool:
         list(pool.map(lambda statement: _run(cluster, build, statement), statements))
-    _run(cluster, build, _primary_key(table))
     _run(cluster, build, f"ANALYZE {qualified(table)}")
     return [f"brin({', '.join(brin)})"] * bool(brin) + [f"gist({column})" for column in gist]
+
+
+def add_keys(cluster: Cluster, build: str, tables: Iterable[str]) -> None:
+    """Turn the unique indexes on `id` into primary keys; safe to run again.
+
+    It reads nothing, but locks each table against everybody for that moment: so it comes after verification, whose
+    passes over a large table last longer than anybody waits for a lock.
+    """
+    for table in tables:
+        _run(cluster, build, _primary_key(table))
 
 
 def _run(cluster: Cluster, build: str, statement: str) -> None:

@@ -58,11 +58,13 @@ def merge_table(
     where the outcome differs from what a copy of the snapshot would be.
     """
     shape = copy.shape
-    changes, asked = _changes(cluster, snapshot, base, copy, span)
-    merge = Merge(shape, changes)
-    if not _write(cluster, build, base, merge, shape):
-        return None
-    digest = _checked(cluster, snapshot, build, copy)
+    with Threads(1) as beside:
+        wanted = beside.submit(_wanted, snapshot, copy)
+        changes, asked = _changes(cluster, snapshot, base, copy, span)
+        merge = Merge(shape, changes)
+        if not _write(cluster, build, base, merge, shape):
+            return None
+        digest = _checked(cluster, build, copy, wanted.result())
     return MergedTable(digest, merge.written_roots, merge.dropped, merge.patched, merge.inserted, asked)
 
 
@@ -177,19 +179,25 @@ def _with_roots(rows: pa.Table, point: BoundPoint, roots: RootMap) -> pa.Table:
     return rows.set_column(rows.schema.get_field_index(point.root), point.root, roots.column(supervoxels))
 
 
-def _checked(cluster: Cluster, snapshot: Snapshot, build: str, copy: TableCopy) -> Digest:
-    """The digest of the table made, which must be that of a full copy.
+def _wanted(snapshot: Snapshot, copy: TableCopy) -> Digest:
+    """The digest of what a full copy would show, of the columns that are compared."""
+    select = select_shape(copy.shape, copy.annotation.name, copy.segmentation, snapshot.moment, None)
+    with closing(snapshot.reader()) as source:
+        return frozen_build.digest(source, frozen_build.named_select(select, copy.shape.columns), _compared(copy))
 
-    Where live roots are of another moment, all other columns are compared; the verification asks for roots again.
-    """
+
+def _compared(copy: TableCopy) -> tuple[Column, ...]:
+    """Where live roots are of another moment, all columns but these; the verification asks for roots again."""
+    return tuple(c for c in copy.shape.columns if copy.roots_of is None or c.role is not Role.ROOT)
+
+
+def _checked(cluster: Cluster, build: str, copy: TableCopy, wanted: Digest) -> Digest:
+    """The digest of the table made, which must be that of a full copy."""
     shape = copy.shape
-    columns = tuple(c for c in shape.columns if copy.roots_of is None or c.role is not Role.ROOT)
-    select = select_shape(shape, copy.annotation.name, copy.segmentation, snapshot.moment, None)
-    with closing(snapshot.reader()) as source, Threads(1) as beside:
-        making = beside.submit(frozen_build.table_digest, cluster, build, shape.table, shape.columns)
-        wanted = frozen_build.digest(source, frozen_build.named_select(select, shape.columns), columns)
-        made = making.result()
-    compared = made if copy.roots_of is None else frozen_build.table_digest(cluster, build, shape.table, columns)
+    made = frozen_build.table_digest(cluster, build, shape.table, shape.columns)
+    compared = (
+        made if copy.roots_of is None else frozen_build.table_digest(cluster, build, shape.table, _compared(copy))
+    )
     if compared != wanted:
         raise VerificationFailed(
             f"{shape.table}, made from the base, has {compared.rows} rows, digest {compared.text}; the live tables "

@@ -14,8 +14,11 @@ from ..domain.ports import Ids, RootLookup
 from ..domain.schemas import BoundPoint, schema
 from ..kernel import moments
 from ..kernel.columns import Connection
-from .sql import quote, sql
+from .sql import literal, quote, sql
 from .tables import qualified
+
+_MANY = 0.05
+"""Staged supervoxels for each row of a table from which one pass is cheaper than its indexes (m, at 1M rows)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +125,9 @@ class RootStage:
         """
         points = _points(table)
         self._connection.execute("DROP TABLE IF EXISTS pg_temp.patch")
+        # Nobody analyzes the answers: it would hold a lock until the end, and the tables of a run would wait for each
+        # other. Without knowing them the planner sorts everything for a merge.
+        self._connection.execute("SET LOCAL enable_mergejoin = off")
         self._connection.execute(self._patch(table, points, everything))
         self._connection.execute("ANALYZE pg_temp.patch")
         late = ({"supervoxel": f"supervoxel{n}", "late": f"late{n}"} for n in range(len(points)))
@@ -132,7 +138,7 @@ class RootStage:
         columns, joins, wanted = ["t.id"], [], []
         for n, point in enumerate(points):
             root, supervoxel, answer = f"t.{quote(point.root)}", f"t.{quote(point.supervoxel)}", f"l{n}.supervoxel"
-            outdated = f"({root} IS NULL OR {root} IN (SELECT root FROM {self._names['expired']}))"
+            outdated = self._is_outdated(root)
             late = f"({answer} IS NULL AND {supervoxel} IS NOT NULL AND {'true' if everything else outdated})"
             new = f"CASE WHEN {answer} IS NULL THEN {root} ELSE l{n}.root END"
             columns += [f"{root} AS old{n}", f"{new} AS new{n}", f"{supervoxel} AS supervoxel{n}", f"{late} AS late{n}"]
@@ -147,15 +153,26 @@ class RootStage:
             wanted=" OR ".join(wanted),
         )
 
+    def _is_outdated(self, root: str) -> str:
+        return sql("roots", "is_outdated", root=root, **self._names)
+
     def _source(self, table: TablePlan, points: tuple[BoundPoint, ...], everything: bool) -> str:
-        """All rows, or those that the expired roots lead to: the planner sees how many they are."""
+        """All rows, or those that the expired roots lead to: by the roots' indexes, or by one pass where many do."""
         if everything:
             return _segmentation(table)
         columns = ", ".join(f"s.{quote(name)}" for point in points for name in (point.supervoxel, point.root))
+        if self._staged_share(table) > _MANY:
+            outdated = " OR ".join(self._is_outdated(f"s.{quote(point.root)}") for point in points)
+            names = {"segmentation": _segmentation(table), "columns": columns, "outdated": outdated}
+            return f"({sql('roots', 'outdated_among_all', **names)})"
         parts = (
             sql("roots", "outdated_rows", **self._names, **_columns(table, point), columns=columns) for point in points
         )
         return f"({' UNION '.join(parts)})"
+
+    def _staged_share(self, table: TablePlan) -> float:
+        names = {"asked": literal(self._names["asked"]), "segmentation": literal(_segmentation(table))}
+        return float(self._connection.value(sql("roots", "staged_share", **names)))
 
     def apply(self, table: TablePlan, pcg_table: str, before: datetime | None, as_of: datetime) -> int:
         """Change the rows that `match` gathered, with their history and what is owed; returns how many they are.

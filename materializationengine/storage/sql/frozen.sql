@@ -17,9 +17,10 @@ SELECT c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE n.nspname = 'public' AND c.relkind = 'r' AND c.relname <> 'spatial_ref_sys'
 
 -- digest --
--- Order-free: rows may lie anywhere, equal sets give equal digests.
+-- Order-free: rows may lie anywhere, equal sets give equal digests. Without OFFSET the planner would write the hash out
+-- wherever it is mentioned, and make it twice (m: 2.9 s of a core for a million synapses against 1.5 s).
 SELECT count(*), coalesce(bit_xor(h), 0), coalesce(sum(h & 4294967295), 0)::bigint
-FROM (SELECT {row_hash} AS h FROM ({select}) t) hashed
+FROM (SELECT {row_hash} AS h FROM ({select}) t OFFSET 0) hashed
 
 -- distinct_supervoxels --
 SELECT DISTINCT supervoxel FROM ({parts}) p WHERE supervoxel IS NOT NULL

@@ -8,14 +8,15 @@ CREATE TABLE {expired} (root bigint PRIMARY KEY)
 CREATE TABLE {answers} (supervoxel bigint NOT NULL, root bigint)
 
 -- create_born --
--- When a root came to be, as the graph says: it holds its supervoxels from that moment until an edit replaces it.
-CREATE TABLE {born} (root bigint PRIMARY KEY, born timestamp NOT NULL)
+-- When a root came to be, as the graph says: it holds its supervoxels from that moment until an edit replaces it. A root
+-- may stand here twice: look-ups side by side meet the same roots, and with a key one would wait for the other's end.
+CREATE TABLE {born} (root bigint NOT NULL, born timestamp NOT NULL)
 
 -- undated --
 SELECT root FROM pg_temp.asked_roots a WHERE NOT EXISTS (SELECT 1 FROM {born} b WHERE b.root = a.root) ORDER BY root
 
 -- fill_born --
-INSERT INTO {born} (root, born) SELECT root, born FROM pg_temp.dated ON CONFLICT DO NOTHING
+INSERT INTO {born} (root, born) SELECT root, born FROM pg_temp.dated
 
 -- stage_supervoxels --
 -- What must be asked, with the root that it has now, of all tables at once. Sorted, so its index is built in one go.
@@ -37,8 +38,9 @@ UNION ALL SELECT s.{supervoxel}, NULL FROM {segmentation} s WHERE s.{root} IS NU
 SELECT count(DISTINCT supervoxel) FROM {asked}
 
 -- stage_ranges --
-SELECT min(supervoxel), max(supervoxel), count(DISTINCT supervoxel)
-FROM (SELECT supervoxel, (dense_rank() OVER (ORDER BY supervoxel) - 1) / $1::bigint AS batch FROM {asked}) numbered
+SELECT min(supervoxel), max(supervoxel), count(*)
+FROM (SELECT supervoxel, (row_number() OVER (ORDER BY supervoxel) - 1) / $1::bigint AS batch
+      FROM (SELECT DISTINCT supervoxel FROM {asked}) one) numbered
 GROUP BY batch ORDER BY 1
 
 -- staged_range --
@@ -50,9 +52,21 @@ INSERT INTO matengine.root_held (supervoxel, root, pcg_table) SELECT supervoxel,
 ON CONFLICT DO NOTHING
 
 -- outdated_rows --
--- Rows with a root that expired or is owed in this column.
+-- Rows with a root that expired or is owed in this column, by its index.
 SELECT s.id, {columns} FROM {segmentation} s JOIN {expired} e ON e.root = s.{root}
 UNION SELECT s.id, {columns} FROM {segmentation} s WHERE s.{root} IS NULL
+
+-- outdated_among_all --
+-- The same rows by one pass over the table, each once without a look at its columns twice: where they are many.
+SELECT s.id, {columns} FROM {segmentation} s WHERE {outdated}
+
+-- is_outdated --
+({root} IS NULL OR {root} IN (SELECT root FROM {expired}))
+
+-- staged_share --
+-- What was staged against the rows of the table, as the planner knows them.
+SELECT (SELECT reltuples FROM pg_class WHERE oid = {asked}::regclass)
+  / greatest(1, (SELECT reltuples FROM pg_class WHERE oid = {segmentation}::regclass))
 
 -- build_patch --
 -- Rows whose answer differs, and rows that should have been asked and were not (late). In the order of their ids, which
@@ -85,10 +99,11 @@ SET first_seen = least(h.first_seen, excluded.first_seen),
 
 -- note_written --
 INSERT INTO matengine.root_span AS h (pcg_table, root, first_seen, last_seen)
-SELECT $1, p.root, least(b.born, $2::timestamp), $2::timestamp
+SELECT $1, p.root, min(least(b.born, $2::timestamp)), $2::timestamp
 FROM (SELECT DISTINCT {new} AS root FROM pg_temp.patch
       WHERE {new} <> 0 AND {new} IS DISTINCT FROM {old} AND {supervoxel} <> 0) p
 LEFT JOIN {born} b ON b.root = p.root
+GROUP BY p.root
 ON CONFLICT (pcg_table, root) DO UPDATE
 SET last_seen = greatest(h.last_seen, excluded.last_seen), first_seen = least(h.first_seen, excluded.first_seen)
 
