@@ -23,6 +23,9 @@ from .tables import qualified
 
 Candidates = Mapping[str, tuple[int, ...]]
 
+FEW_ROOTS = 100
+"""Roots whose rows are so few that all of their supervoxels are fetched, rather than those of changed roots alone."""
+
 
 @dataclass(frozen=True, slots=True)
 class Facts:
@@ -75,16 +78,17 @@ def stale(
     `changed` None takes every root. `near` bounds the live roots of filtered columns; the filters on anything but
     roots, which edits cannot change, hold already. Rows that are not of the moment may be among those looked at.
     """
-    if near:
+    if near and min(map(len, near.values())) <= FEW_ROOTS:
         return _gone(reading.table(_pairs_near(plan, number, at, points, near)), changed)
-    return reading.table(_pairs_changed(plan, number, at, points, changed))
+    return reading.table(_pairs_changed(plan, number, at, points, changed, near))
 
 
 def _pairs_changed(
-    plan: QueryPlan, number: int, at: datetime, points: Sequence[BoundPoint], changed: Ids | None
+    plan: QueryPlan, number: int, at: datetime, points: Sequence[BoundPoint], changed: Ids | None, near: Candidates
 ) -> str:
     """Point by point, so that the index of each root column finds the changed ones in a large table."""
     body, where = _rows(plan, number, at, joined=True)
+    where += _near(near)
     parts = []
     for point in points:
         supervoxel, root = f"s0.{quote(point.supervoxel)}", f"s0.{quote(point.root)}"
@@ -95,13 +99,13 @@ def _pairs_changed(
 
 
 def _pairs_near(plan: QueryPlan, number: int, at: datetime, points: Sequence[BoundPoint], near: Candidates) -> str:
-    """Every pair of the rows that a filter by roots leaves: to list thousands of changed roots takes longer (m).
+    """Every pair of the rows that a filter by few roots leaves: to list hundreds of changed roots takes longer (m).
 
     Whether such a row is of the moment need not be known, and is not looked up where nothing else is.
     """
     written = any(not each.column.is_segmentation for each in _lasting(plan, number))
     body, where = _rows(plan, number, at, joined=written)
-    where += [f"({_among(column, roots)} OR s0.{quote(column)} IS NULL)" for column, roots in near.items()]
+    where += _near(near)
     pairs = ", ".join(f"(s0.{quote(point.supervoxel)}, s0.{quote(point.root)})" for point in points)
     held = f"{body} CROSS JOIN LATERAL (VALUES {pairs}) AS held (supervoxel, root)"
     return f"SELECT DISTINCT supervoxel, root FROM {held} WHERE {' AND '.join([*where, 'supervoxel <> 0'])}"
@@ -116,6 +120,10 @@ def _rows(plan: QueryPlan, number: int, at: datetime, *, joined: bool) -> tuple[
         body = f"{qualified(source.name)} t0 JOIN {beside} ON s0.id = t0.id"
         return body, conditions(alone, at, alone.predicates)
     return beside, filters(alone)
+
+
+def _near(near: Candidates) -> list[str]:
+    return [f"({_among(column, roots)} OR s0.{quote(column)} IS NULL)" for column, roots in near.items()]
 
 
 def _gone(pairs: pa.Table, changed: Ids | None) -> pa.Table:

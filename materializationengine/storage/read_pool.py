@@ -79,15 +79,8 @@ class Reading:
         except (DriverError, OSError) as error:
             raise _told(error) from error
 
-    def short_table(self, sql: str) -> pa.Table:
-        """A whole answer of few rows, which takes fewer round trips."""
-        try:
-            return self._connection.short_table(sql)
-        except (DriverError, OSError) as error:
-            raise _told(error) from error
-
     def prepared_table(self, name: str, sql: str, *arguments: str) -> pa.Table:
-        """The same of a statement that the connection plans once; `arguments` are literals."""
+        """A whole answer of few rows, of a statement that the connection plans once; `arguments` are literals."""
         try:
             return self._connection.prepared_table(name, sql, arguments)
         except (DriverError, OSError) as error:
