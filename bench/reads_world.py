@@ -27,7 +27,11 @@ from materializationengine.domain.schemas import schema
 from materializationengine.kernel import moments
 from materializationengine.kernel.postgres import PrivateCluster
 from materializationengine.storage.annotation_catalog import NewTable, create
-from materializationengine.storage.annotation_tables import create_segmentation_table, table_plan
+from materializationengine.storage.annotation_tables import (
+    create_segmentation_table,
+    index_segmentation_table,
+    table_plan,
+)
 from materializationengine.storage.engines import Cluster
 from materializationengine.storage.ledger import Message
 from materializationengine.storage.live_database import ensure
@@ -188,7 +192,7 @@ def _environ(cluster: PrivateCluster, folder: Path, history: str) -> dict[str, s
 
 
 def _fill(services: Services, synapses: Any, supervoxels: list[Any], roots: list[Any]) -> None:
-    """The live table and its segmentation, indexes included, by binary COPY."""
+    """The live table and its segmentation by binary COPY, then the indexes that an ingest completes."""
     stack, cluster = services.datastacks.get(DATASTACK), services.cluster
     ensure(cluster, VOLUME)
     with cluster.connect(VOLUME) as connection:
@@ -208,6 +212,9 @@ def _fill(services: Services, synapses: Any, supervoxels: list[Any], roots: list
     ids = [synapses.ids, supervoxels[0], roots[0], supervoxels[1], roots[1]]
     _copy(cluster, TABLE, _ANNOTATION, annotation, pg)
     _copy(cluster, str(plan.segmentation), _IDS, [pg.int8(np.asarray(each).astype(np.int64)) for each in ids], pg)
+    with cluster.connect(VOLUME) as connection:
+        index_segmentation_table(connection, plan)
+        connection.commit()
     with closing(cluster.raw(VOLUME)) as raw, raw, raw.cursor() as cursor:
         cursor.execute("UPDATE annotation_table_metadata SET created = %s", (moments.naive(BIRTH),))
         cursor.execute("UPDATE segmentation_table_metadata SET last_updated = %s", (moments.naive(MOMENT),))

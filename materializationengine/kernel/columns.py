@@ -41,6 +41,7 @@ _LOST = ("08", "53", "57P")
 
 _PIPE_BUFFER = 1 << 20
 _BATCH_BYTES = "adbc.postgresql.batch_size_hint_bytes"
+_USE_COPY = "adbc.postgresql.use_copy"
 
 
 def sqlstate(error: BaseException) -> str:
@@ -64,6 +65,7 @@ class Connection:
 
     def __init__(self, uri: str, handle: driver.Connection | None = None) -> None:
         self._handle = handle or driver.connect(uri)
+        self._prepared: set[str] = set()
 
     def execute(self, sql: str, *params: object) -> None:
         """Run one statement whose answer nobody reads."""
@@ -93,6 +95,23 @@ class Connection:
         with self._handle.cursor() as cursor:
             cursor.execute(sql, params or None)
             return cursor.fetch_arrow_table()
+
+    def short_table(self, sql: str) -> pa.Table:
+        """The same in one round trip instead of three; the driver holds the answer twice for a moment."""
+        with self._handle.cursor() as cursor:
+            cursor.adbc_statement.set_options(**{_USE_COPY: "false"})
+            cursor.execute(sql)
+            return cursor.fetch_arrow_table()
+
+    def prepared_table(self, name: str, sql: str, arguments: Sequence[str]) -> pa.Table:
+        """The short answer of a statement that this connection plans once, under a name of its own.
+
+        `sql` has placeholders; `arguments` are expressions of SQL.
+        """
+        if name not in self._prepared:
+            self.execute(f"PREPARE {name} AS {sql}")
+            self._prepared.add(name)
+        return self.short_table(f"EXECUTE {name} ({', '.join(arguments)})")
 
     @contextmanager
     def batches(self, sql: str, *params: object, batch_bytes: int | None = None) -> Iterator[pa.RecordBatchReader]:

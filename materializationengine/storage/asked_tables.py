@@ -13,6 +13,7 @@ from functools import cache
 from typing import Any, TypeVar
 
 from sqlalchemy import (
+    ARRAY,
     BindParameter,
     ColumnElement,
     DateTime,
@@ -34,6 +35,7 @@ from ..kernel import moments
 from .engines import Cluster
 from .live_tables import LiveTable, there
 from .models import AnalysisTable, AnalysisVersion, AnnotationTable, Base, FrozenTable, SegmentationTable, VersionStatus
+from .prepared import Prepared
 from .version_registry import Version, VersionTable, as_table, as_version
 
 Model = TypeVar("Model", bound=Base)
@@ -53,7 +55,7 @@ class Found:
 def of_version(cluster: Cluster, stack: Datastack, number: int, names: Sequence[str]) -> Found | None:
     """A version and some of its tables; None unless it can be read and has them all."""
     about = {"datastack": stack.name, "number": number, "pcg_table": stack.pcg_table, "names": list(names)}
-    rows = _rows(cluster, stack.aligned_volume, _of_version(), about)
+    rows = _rows(cluster, stack.aligned_volume, _version_asked(), about)
     row = _model(AnalysisVersion, rows[0], 0) if rows else None
     if row is None:
         return None
@@ -71,7 +73,7 @@ def of_moment(cluster: Cluster, stack: Datastack, names: Sequence[str], at: date
     None where one of them was not there, and for a datastack that only shows versions of another one.
     """
     about = {"datastack": stack.name, "pcg_table": stack.pcg_table, "names": list(names), "at": moments.naive(at)}
-    rows = _rows(cluster, stack.aligned_volume, _of_moment(), about)
+    rows = _rows(cluster, stack.aligned_volume, _moment_asked(), about)
     if not rows or rows[0].virtual:
         return None
     found = [(_model(AnnotationTable, row, 0), row.beside is not None) for row in rows]
@@ -80,11 +82,11 @@ def of_moment(cluster: Cluster, stack: Datastack, names: Sequence[str], at: date
 
 
 def _rows(
-    cluster: Cluster, database: str, statement: _Asked, about: dict[str, object], again: bool = True
+    cluster: Cluster, database: str, statement: Prepared, about: dict[str, object], again: bool = True
 ) -> Sequence[Row[*tuple[Any, ...]]]:
     try:
         with cluster.lookups(database).connect() as connection:
-            return connection.execute(statement, about).all()
+            return statement.rows(connection, about)
     except DBAPIError as error:
         # A kept connection may have died unused; its whole pool is new after this.
         if not (again and error.connection_invalidated):
@@ -125,10 +127,19 @@ def _table(row: Row[*tuple[Any, ...]]) -> VersionTable | None:
 
 
 @cache
+def _version_asked() -> Prepared:
+    """Built and planned once: either takes longer than the database does to answer (m)."""
+    return Prepared("version_asked", _of_version())
+
+
+@cache
+def _moment_asked() -> Prepared:
+    return Prepared("moment_asked", _of_moment())
+
+
 def _of_version() -> _Asked:
-    """Built once: building takes longer than the database does to answer (m)."""
     parent = aliased(AnalysisVersion)
-    names: BindParameter[Any] = bindparam("names", expanding=True)
+    names: BindParameter[Any] = bindparam("names", type_=ARRAY(String))
     of_segmentation = and_(
         SegmentationTable.annotation_table == AnnotationTable.table_name,
         SegmentationTable.pcg_table_name == bindparam("pcg_table", type_=String),
@@ -140,7 +151,7 @@ def _of_version() -> _Asked:
     listed = and_(
         AnalysisTable.analysisversion_id == AnalysisVersion.id,
         AnalysisTable.valid.is_(True),
-        AnalysisTable.table_name.in_(names),
+        AnalysisTable.table_name == func.any(names),
     )
     return (
         select(
@@ -159,10 +170,8 @@ def _of_version() -> _Asked:
     )
 
 
-@cache
 def _of_moment() -> _Asked:
-    """Built once, as `_of_version`."""
-    names: BindParameter[Any] = bindparam("names", expanding=True)
+    names: BindParameter[Any] = bindparam("names", type_=ARRAY(String))
     beside = and_(
         SegmentationTable.annotation_table == AnnotationTable.table_name,
         SegmentationTable.pcg_table_name == bindparam("pcg_table", type_=String),
@@ -173,5 +182,5 @@ def _of_moment() -> _Asked:
     return (
         select(AnnotationTable, SegmentationTable.id.label("beside"), virtual.label("virtual"))
         .outerjoin(SegmentationTable, beside)
-        .where(there(bindparam("at", type_=DateTime)), AnnotationTable.table_name.in_(names))
+        .where(there(bindparam("at", type_=DateTime)), AnnotationTable.table_name == func.any(names))
     )

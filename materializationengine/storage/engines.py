@@ -28,10 +28,9 @@ def signature(application: str) -> str:
     return f"SET LOCAL application_name = {literal(trace.application_name(application))}"
 
 
-def signing(application: str) -> str:
+def signing(name: str) -> str:
     """The same as a condition, always true, that a statement tests once: it saves a reader the round trip."""
-    name = literal(trace.application_name(application))
-    return f"(SELECT set_config('application_name', {name}, true)) IS NOT NULL"
+    return f"(SELECT set_config('application_name', {literal(name)}, true)) IS NOT NULL"
 
 
 def sign(connection: Connection, application: str) -> None:
@@ -114,8 +113,10 @@ class Cluster:
         """SQLAlchemy's pool for single statements: nothing is begun, so that each takes one round trip and no more."""
         with self._guard:
             if database not in self._lookups:
+                # Their tables are small: one plan serves every question, and is made once (`prepared`).
+                options = {**self._options, "plan_cache_mode": "force_generic_plan"}
                 # Its statements are over before anybody could look for whom they serve.
-                uri = libpq(self.url, database=database, application=self.name("look-up"), options=self._options)
+                uri = libpq(self.url, database=database, application=self.name("look-up"), options=options)
                 self._lookups[database] = create_engine(normalize(uri), isolation_level="AUTOCOMMIT", **LOOKUPS)
             return self._lookups[database]
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 import pyarrow as pa
+import pyarrow.compute as pc
 from cachetools import LRUCache
 
 from ..domain.ports import Ids
@@ -15,12 +16,15 @@ from ..domain.query_plan import Predicate, QueryPlan
 from ..domain.schemas import BoundPoint, Role
 from ..kernel import moments
 from . import literals
-from .query_sql import conditions
+from .query_sql import conditions, filters
 from .read_pool import Reading, ReadPool
 from .sql import quote, sql
 from .tables import qualified
 
 Candidates = Mapping[str, tuple[int, ...]]
+
+FEW_ROOTS = 100
+"""Roots whose rows are so few that all of their supervoxels are fetched, rather than those of changed roots alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,11 +42,11 @@ class Facts:
 
 
 def facts(reading: Reading, plan: QueryPlan, at: datetime) -> Facts:
-    """All of it in one statement."""
+    """All of it in one statement, which also shows whom the transaction serves."""
     tables = literals.array(tuple(source.name for source in plan.sources), "text")
     beside = literals.array(tuple(source.segmentation or "" for source in plan.sources), "text")
-    names = {"tables": tables, "segmentations": beside, "at": literals.timestamp(at), "signed": reading.signed}
-    found = reading.table(sql("moment", "facts", **names)).to_pylist()
+    arguments = (tables, beside, literals.timestamp(at), literals.escaped(reading.name))
+    found = reading.prepared_table("moment_facts", sql("moment", "facts"), *arguments).to_pylist()
     marks = tuple(None if row["mark"] is None else moments.aware(row["mark"]) for row in found)
     return Facts(marks, tuple(row["touched"] for row in found), found[0]["open_writers"])
 
@@ -72,20 +76,60 @@ def stale(
     """Distinct (supervoxel, root): what rows of a table hold whose live root is missing or among `changed`.
 
     `changed` None takes every root. `near` bounds the live roots of filtered columns; the filters on anything but
-    roots, which edits cannot change, hold already.
+    roots, which edits cannot change, hold already. Rows that are not of the moment may be among those looked at.
     """
-    source = replace(plan.sources[number], roots=None)
-    alone = QueryPlan((source,), (), (), _lasting(plan, number), plan.resolution, {})
-    where = conditions(alone, at, alone.predicates)
-    where += [f"({_among(column, roots)} OR s0.{quote(column)} IS NULL)" for column, roots in near.items()]
-    body = f"{qualified(source.name)} t0 JOIN {qualified(source.segmentation or '')} s0 ON s0.id = t0.id"
+    if near and min(map(len, near.values())) <= FEW_ROOTS:
+        return _gone(reading.table(_pairs_near(plan, number, at, points, near)), changed)
+    return reading.table(_pairs_changed(plan, number, at, points, changed, near))
+
+
+def _pairs_changed(
+    plan: QueryPlan, number: int, at: datetime, points: Sequence[BoundPoint], changed: Ids | None, near: Candidates
+) -> str:
+    """Point by point, so that the index of each root column finds the changed ones in a large table."""
+    body, where = _rows(plan, number, at, joined=True)
+    where += _near(near)
     parts = []
     for point in points:
         supervoxel, root = f"s0.{quote(point.supervoxel)}", f"s0.{quote(point.root)}"
         gone = "true" if changed is None else _among(point.root, tuple(changed.tolist()))
         found = " AND ".join([*where, f"{supervoxel} <> 0", f"({gone} OR {root} IS NULL)"])
         parts.append(f"SELECT {supervoxel} AS supervoxel, {root} AS root FROM {body} WHERE {found}")
-    return reading.table(" UNION ".join(parts))
+    return " UNION ".join(parts)
+
+
+def _pairs_near(plan: QueryPlan, number: int, at: datetime, points: Sequence[BoundPoint], near: Candidates) -> str:
+    """Every pair of the rows that a filter by few roots leaves: to list hundreds of changed roots takes longer (m).
+
+    Whether such a row is of the moment need not be known, and is not looked up where nothing else is.
+    """
+    written = any(not each.column.is_segmentation for each in _lasting(plan, number))
+    body, where = _rows(plan, number, at, joined=written)
+    where += _near(near)
+    pairs = ", ".join(f"(s0.{quote(point.supervoxel)}, s0.{quote(point.root)})" for point in points)
+    held = f"{body} CROSS JOIN LATERAL (VALUES {pairs}) AS held (supervoxel, root)"
+    return f"SELECT DISTINCT supervoxel, root FROM {held} WHERE {' AND '.join([*where, 'supervoxel <> 0'])}"
+
+
+def _rows(plan: QueryPlan, number: int, at: datetime, *, joined: bool) -> tuple[str, list[str]]:
+    """Rows of a segmentation table, beside those of the annotation table where `joined`, and what lasts of filters."""
+    source = replace(plan.sources[number], roots=None)
+    beside = f"{qualified(source.segmentation or '')} s0"
+    alone = QueryPlan((source,), (), (), _lasting(plan, number), plan.resolution, {})
+    if joined:
+        body = f"{qualified(source.name)} t0 JOIN {beside} ON s0.id = t0.id"
+        return body, conditions(alone, at, alone.predicates)
+    return beside, filters(alone)
+
+
+def _near(near: Candidates) -> list[str]:
+    return [f"({_among(column, roots)} OR s0.{quote(column)} IS NULL)" for column, roots in near.items()]
+
+
+def _gone(pairs: pa.Table, changed: Ids | None) -> pa.Table:
+    if changed is None:
+        return pairs
+    return pairs.filter(pc.or_(pc.is_in(pairs["root"], pa.array(changed)), pc.is_null(pairs["root"])))
 
 
 def past_roots(reading: Reading, pcg_table: str, supervoxels: Ids, at: datetime) -> pa.Table:

@@ -64,7 +64,7 @@ def used(plan: QueryPlan, number: int) -> tuple[Column, ...]:
     found += [order.column for order in plan.order if order.source == number]
     for link in plan.links:
         found += [column for at, column in _ends(link) if at == number]
-    return tuple(dict.fromkeys(found))
+    return tuple({column.name: column for column in found}.values())
 
 
 def _ends(link: Link) -> tuple[tuple[int, Column], tuple[int, Column]]:

@@ -18,7 +18,7 @@ from .query_from import base_conditions, name, relations, with_roots
 from .query_pages import order_by, page, past, single_scan, sort_keys
 from .sql import quote
 
-__all__ = ["conditions", "last_keys", "select", "single_scan"]
+__all__ = ["conditions", "filters", "last_keys", "select", "single_scan"]
 
 _ARRAYS = {
     SqlType.BIGINT: "bigint",
@@ -62,6 +62,11 @@ def last_keys(plan: QueryPlan, as_of: datetime, *, percent: float | None = None)
 def conditions(plan: QueryPlan, as_of: datetime, predicates: tuple[Predicate, ...]) -> list[str]:
     """The conditions on the rows: those of the moment, some of the plan's, and the cursor's."""
     return [*base_conditions(plan, as_of), *(_condition(plan, p) for p in predicates), *past(plan)]
+
+
+def filters(plan: QueryPlan) -> list[str]:
+    """The plan's own conditions alone, whatever the moment."""
+    return [_condition(plan, predicate) for predicate in plan.predicates]
 
 
 def _body(plan: QueryPlan, as_of: datetime, percent: float | None, also: str = "") -> str:

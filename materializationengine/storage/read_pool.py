@@ -57,11 +57,12 @@ class _Idle:
 class Reading:
     """One transaction of the pool: every answer is of the same snapshot. Errors are told as the pool tells them.
 
-    `signed` is a condition that is always true; the first statement that has it shows whom the transaction serves.
+    `name` is that under which pg_stat_activity shows whom the transaction serves, once a statement has set it.
+    `signed` is a condition that does, and is always true.
     """
 
-    def __init__(self, connection: Connection, signed: str = "true") -> None:
-        self._connection, self.signed = connection, signed
+    def __init__(self, connection: Connection, name: str) -> None:
+        self._connection, self.name, self.signed = connection, name, signing(name)
 
     def value(self, sql: str, *params: object) -> object:
         """The one value of an answer of one row; None where there is no row."""
@@ -75,6 +76,13 @@ class Reading:
         """A whole answer."""
         try:
             return self._connection.table(sql)
+        except (DriverError, OSError) as error:
+            raise _told(error) from error
+
+    def prepared_table(self, name: str, sql: str, *arguments: str) -> pa.Table:
+        """A whole answer of few rows, of a statement that the connection plans once; `arguments` are literals."""
+        try:
+            return self._connection.prepared_table(name, sql, arguments)
         except (DriverError, OSError) as error:
             raise _told(error) from error
 
@@ -136,7 +144,7 @@ class ReadPool:
     def reading(self, database: str, *, in_order: bool = False) -> Iterator[Reading]:
         """A transaction; `in_order` reads a single table in the order of its rows."""
         with self.connection(database, in_order=in_order, sign=False) as connection:
-            yield Reading(connection, signing(self._cluster.name("query")) if trace.request_id() else "true")
+            yield Reading(connection, trace.application_name(self._cluster.name("query")))
 
     def value(self, database: str, sql: str, *params: object) -> object:
         """The one value of an answer of one row. Raises BadQuery, QueryTimeout, StorageUnavailable."""

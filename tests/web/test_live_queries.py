@@ -92,6 +92,13 @@ def _filtered_alike(doors: Doors, dice: random.Random, at: datetime, whole: pa.T
     some = [dice.choice([root for root in known if root not in standing] or known), dice.choice(known)]
     chosen = doors.live(at, filter_in_dict={"synapses": {"pre_pt_root_id": some}})
     assert by_id(chosen).to_pylist() == [row for row in rows if row["pre_pt_root_id"] in some]
+    most = doors.live(at, filter_in_dict={"synapses": {"pre_pt_root_id": known[1:]}})
+    assert by_id(most).to_pylist() == [row for row in rows if row["pre_pt_root_id"] in known[1:]]
+    size = sorted(row["size"] for row in rows)[len(rows) // 2]
+    in_list, larger = {"synapses": {"pre_pt_root_id": some}}, {"synapses": {"size": size}}
+    large = doors.live(at, filter_in_dict=in_list, filter_greater_dict=larger)
+    wanted = [row for row in rows if row["pre_pt_root_id"] in some and row["size"] > size]
+    assert by_id(large).to_pylist() == wanted
     both = {"synapses": {"pre_pt_root_id": some[0], "post_pt_root_id": dice.choice(rows)["post_pt_root_id"]}}
     pair = both["synapses"]
     found = doors.live(at, filter_equal_dict=both)

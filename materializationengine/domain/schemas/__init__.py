@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from difflib import get_close_matches
+from functools import cache
 
 from ..errors import UnknownSchema
 from .catalogue import CATALOGUE
@@ -28,6 +29,7 @@ def schema_names() -> tuple[str, ...]:
     return tuple(CATALOGUE)
 
 
+@cache
 def schema(name: str) -> Schema:
     """The schema type of that name; raises `UnknownSchema`, which names the nearest one."""
     if name not in CATALOGUE:

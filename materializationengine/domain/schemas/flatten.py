@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
+from functools import cached_property
 
 from ..names import btree_index, spatial_index
 from .fields import Column, Field, Point, Role, SqlType, Value
@@ -65,7 +66,7 @@ class Schema:
         """Whether its tables come with a segmentation table."""
         return any(column.is_segmentation for column in self.flat_columns())
 
-    @property
+    @cached_property
     def points(self) -> tuple[BoundPoint, ...]:
         """The bound points in declared order; free points are not among them."""
         return tuple(
@@ -89,6 +90,11 @@ class Schema:
 
     def flat_columns(self) -> tuple[Column, ...]:
         """Columns of a flat table: id, then both sides in schema order."""
+        return self._flat
+
+    @cached_property
+    def _flat(self) -> tuple[Column, ...]:
+        """Made once: a query looks for each name that it is given among them."""
         return (ID, *(column for field in self.fields for column in flatten(field)))
 
 

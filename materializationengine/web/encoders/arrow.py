@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 import pyarrow as pa
 
@@ -38,10 +39,13 @@ _COUNT = pa.schema([pa.field("count", pa.int64())])
 
 def wire_schema(plan: QueryPlan) -> pa.Schema:
     """The schema of the answer, `pandas` metadata included."""
-    if plan.count:
-        return _COUNT
-    fields = [pa.field(output.name, _FORMS[output.kind].type) for output in plan.outputs]
-    columns = [_column(output.name, _FORMS[output.kind]) for output in plan.outputs]
+    return _COUNT if plan.count else _schema(tuple((output.name, output.kind) for output in plan.outputs))
+
+
+@lru_cache(maxsize=256)
+def _schema(outputs: tuple[tuple[str, OutputKind], ...]) -> pa.Schema:
+    fields = [pa.field(name, _FORMS[kind].type) for name, kind in outputs]
+    columns = [_column(name, _FORMS[kind]) for name, kind in outputs]
     pandas = {"index_columns": [], "column_indexes": [], "columns": columns, "pandas_version": "2.0.0"}
     return pa.schema(fields, metadata={"pandas": json.dumps(pandas)})
 
@@ -76,7 +80,8 @@ def encode(schema: pa.Schema, batches: Iterable[pa.RecordBatch], codec: str | No
 
 def typed(schema: pa.Schema, batch: pa.RecordBatch) -> pa.RecordBatch:
     """A batch in the types and under the names of the answer."""
-    return pa.RecordBatch.from_arrays(batch.cast(_bare(schema)).columns, schema=schema)
+    alike = batch.schema.types == schema.types
+    return pa.RecordBatch.from_arrays((batch if alike else batch.cast(_bare(schema))).columns, schema=schema)
 
 
 def _bare(schema: pa.Schema) -> pa.Schema:
