@@ -47,6 +47,5 @@ ASKED = {
     "download": Asked(DOWNLOAD, 1 / 0.7),
     "download, lz4": _COMPRESSED,
     "download, zstd": _COMPRESSED,
-    "download, gzip": _COMPRESSED,
     "L1 visit beside lsst-dax-apdb": Asked(10_000, 1 / 7),
 }

@@ -126,8 +126,8 @@ def _commit() -> str:
     return found.stdout.strip() or "unknown"
 
 
-def newest(kind: str | None = None, folder: Path = HISTORY) -> dict[str, Any] | None:
+def newest(kind: str | None = None, folder: Path | None = None) -> dict[str, Any] | None:
     """The newest measurement of a kind, or of any; a whole one where there is one, None where there is none."""
-    found = [json.loads(path.read_text(encoding="utf-8")) for path in folder.glob("*.json")]
+    found = [json.loads(path.read_text(encoding="utf-8")) for path in (folder or HISTORY).glob("*.json")]
     of_kind = [each for each in found if kind in (None, each["kind"])]
     return max(of_kind, key=lambda each: (each["complete"], moments.parse(each["date"])), default=None)

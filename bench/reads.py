@@ -36,7 +36,7 @@ QUERY = f"{PATH}/version/1/table/{TABLE}/query"
 COUNT = 100
 """Point queries of each kind in a round."""
 
-ENCODINGS = {"download": "", "download, lz4": "lz4", "download, zstd": "zstd", "download, gzip": "gzip"}
+ENCODINGS = {"download": "", "download, lz4": "lz4", "download, zstd": "zstd"}
 _BLOCK = 1 << 18
 _ROW = (
     "id, valid, pre_pt_supervoxel_id, pre_pt_root_id, post_pt_supervoxel_id, post_pt_root_id, size::real, "

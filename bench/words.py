@@ -11,8 +11,8 @@ def seconds(value: float) -> str:
 
 
 def ratio(value: float) -> str:
-    """Three digits: ratios reach from thousandths to tens."""
-    return f"{value:.3f}" if value < 0.1 else f"{value:.2f}"
+    """Ratios reach from thousandths to tens."""
+    return f"{value:.4f}" if value < 0.1 else f"{value:.2f}"
 
 
 def asked(part: str) -> str:
