@@ -46,7 +46,7 @@ lock: setup ## Pin what the image installs in requirements.lock; UPGRADE=1 takes
 docs: setup ## The manual, in docs/_build/html; warnings are errors
 	@bash scripts/docs.sh
 
-bench: setup bench-clients ## Measure every part against its floor, at a million rows and at other sizes (most of an hour)
+bench: setup bench-clients ## Measure every part against its floor, at a million rows and other sizes (up to an hour)
 	@$(BIN)/python -m bench full
 
 bench-quick: setup bench-clients ## The same at a hundred thousand rows, in a few minutes
@@ -58,6 +58,7 @@ bench-guard: setup bench-clients ## End with an error where a ratio to the floor
 # Libraries that are measured against, in environments of their own.
 bench-clients:
 	@bash scripts/setup-clients.sh cloudvolume
+	@bash scripts/setup-clients.sh apdb
 
 up: setup ## Start the whole service in .matengine/, or show the one that runs
 	@$(BIN)/matengine stack up

@@ -31,7 +31,8 @@ class Record:
 
     def __init__(self, kind: str, folder: Path | None, now: datetime, again: Collection[str] = ()) -> None:
         commit = _commit()
-        self.path = folder and folder / f"{now:%Y-%m-%d}-{commit}-{kind}.json"
+        earlier = sorted(folder.glob(f"*-{commit}-{kind}.json")) if folder and again else []
+        self.path = earlier[-1] if earlier else folder and folder / f"{now:%Y-%m-%d}-{commit}-{kind}.json"
         self._figures: list[Figure] = []
         self._growth: list[Figure] = []
         self._head = {"kind": kind, "commit": commit, "date": now.isoformat(timespec="seconds"), "load": load()}
@@ -41,12 +42,11 @@ class Record:
             "python": platform.python_version(),
         }
         self._complete = False
-        taken_up = again and self.path and self.path.exists()
-        self._take_up(json.loads(self.path.read_text()) if taken_up else {}, again)
+        self._take_up(json.loads(earlier[-1].read_text()) if earlier else {}, again)
 
     def _take_up(self, before: dict[str, Any], again: Collection[str]) -> None:
-        """What stays of an earlier file. One that was interrupted does not become whole by single sections."""
-        self._interrupted = not (before.get("complete", True) or before["failed"])
+        """What stays of an earlier file. Single sections make nothing whole that was not, but for those that failed."""
+        self._partial = bool(again) and not (before.get("complete") or before.get("failed"))
 
         def others(name: str) -> dict[str, Any]:
             return {task: told for task, told in before.get(name, {}).items() if task.partition(" ")[0] not in again}
@@ -77,7 +77,7 @@ class Record:
 
     def finish(self) -> None:
         """Say that every section was tried, and none failed."""
-        self._complete = not (self.failed or self._interrupted)
+        self._complete = not (self.failed or self._partial)
         self.write()
 
     def summaries(self) -> list[Summary]:

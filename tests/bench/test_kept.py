@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -84,7 +84,7 @@ def test_one_section_is_made_anew_beside_what_is_kept_of_the_same_commit(tmp_pat
         record.add(section, Figure(part, 3000, 18.0, 9.0), growth=True)
     record.failed |= {"roots": "no server", "engine at 3,000": "no memory"}
     record.finish()
-    again = kept.Record("full", tmp_path, NOW, ["engine", "roots"])
+    again = kept.Record("full", tmp_path, NOW + timedelta(days=2), ["engine", "roots"])
     again.add("roots", Figure("root look-up", 1000, 1.0, 1.0))
     again.add("engine", Figure("freeze", 1000, 9.0, 3.0))
     again.finish()
@@ -93,6 +93,13 @@ def test_one_section_is_made_anew_beside_what_is_kept_of_the_same_commit(tmp_pat
     assert told == [("freeze", 3.0), ("point query", 2.0), ("root look-up", 1.0)]
     assert [part["part"] for part in found["growth"]] == ["point query"]
     assert (found["failed"], found["complete"]) == ({}, True)
+
+
+def test_single_sections_make_nothing_whole(tmp_path: Path) -> None:
+    record = kept.Record("full", tmp_path, NOW, ["roots"])
+    record.add("roots", Figure("root look-up", 1000, 1.0, 1.0))
+    record.finish()
+    assert not document(tmp_path)["complete"]
 
 
 def test_what_is_absent_is_skipped_and_not_failed(tmp_path: Path) -> None:
