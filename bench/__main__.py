@@ -1,15 +1,12 @@
-"""`python -m bench`: what the engine costs, each part beside the bare SQL of the same work in the same run."""
+"""`python -m bench`: what the engine costs, each part beside the floor of the same work in the same run."""
 
 from __future__ import annotations
 
-import json
 import os
-import subprocess
+import signal
 import sys
-import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
 import click
 from rich.console import Console
@@ -20,56 +17,72 @@ from materializationengine.stack import launcher
 from materializationengine.stack.assembly import Options
 from materializationengine.stack.info import DEFAULT_FOLDER, Layout
 
-from . import engine, main_job, report
-from .cluster import ground
-from .engine import Figure
+from . import guard as rules
+from . import kept, main_job, plans, points, sections, shown
+from .kept import Record
+from .sections import Task
 
-EM512 = Path(__file__).parents[2] / "shared/data/em512"
-PARTS = (*engine.PARTS, "incremental")
-QUICK_ROWS, FULL_ROWS = 100_000, 1_000_000
-GROWTH_ROWS = (100_000, 300_000, 1_000_000, 3_000_000)
+only = click.option(
+    "--only",
+    "chosen",
+    multiple=True,
+    type=click.Choice(list(sections.SECTIONS)),
+    help="Sections; the others in a file of this commit stay. Default: all.",
+)
+rounds_option = click.option("--rounds", default=3, show_default=True, help="How often; medians are shown.")
+folder_option = click.option(
+    "--folder", type=click.Path(path_type=Path), default=kept.HISTORY, show_default=True, help="Of kept measurements."
+)
 
 
 @click.group()
 def main() -> None:
-    """Measure the engine beside the floor: the bare SQL of the same work, on the same cluster, in the same run."""
+    """Measure the engine beside the floor: what the same work costs at least, in the same run."""
 
 
 @main.command()
-@click.option("--rows", default=FULL_ROWS, show_default=True, help="Synapses.")
-@click.option("--rounds", default=3, show_default=True, help="How often; medians are shown.")
+@click.option("--rows", default=plans.FULL_ROWS, show_default=True, help="Synapses.")
 @click.option("--growth/--no-growth", default=True, show_default=True, help="Other sizes too, for the exponents.")
-def full(rows: int, rounds: int, growth: bool) -> None:
+@rounds_option
+@only
+@folder_option
+def full(rows: int, growth: bool, rounds: int, chosen: Sequence[str], folder: Path) -> None:
     """Every part at a million rows, and how its cost grows."""
-    figures = _measured(rows, rounds, PARTS)
-    for size in GROWTH_ROWS if growth else ():
-        if size != rows:
-            figures += _measured(size, 1, PARTS)
-    _tell("full", figures, rows)
+    sizes = plans.GROWTH_ROWS if growth else ()
+    _keep(plans.tasks(rows, rounds, chosen, growth=sizes), Record("full", folder, moments.now(), chosen))
 
 
 @main.command()
-@click.option("--rounds", default=3, show_default=True, help="How often; medians are shown.")
-@click.option("--guard", is_flag=True, help="End with an error where a ratio is worse than in the newest kept run.")
-def quick(rounds: int, guard: bool) -> None:
+@click.option("--rows", default=plans.QUICK_ROWS, show_default=True, help="Synapses.")
+@click.option("--guard", is_flag=True, help="Keep nothing; end with an error where a ratio is worse than the kept one.")
+@rounds_option
+@only
+@folder_option
+def quick(rows: int, guard: bool, rounds: int, chosen: Sequence[str], folder: Path) -> None:
     """Every part at a hundred thousand rows, in a few minutes."""
-    before = report.newest("quick")
-    figures = _measured(QUICK_ROWS, rounds, PARTS)
-    if not guard:
-        _tell("quick", figures, QUICK_ROWS)
-        return
-    summaries = report.summarize(figures)
-    _show(summaries)
-    if before is None:
-        raise click.ClickException("there is no kept quick measurement to compare with; run `make bench-quick`")
-    if worse := report.worsened(before, summaries):
-        raise click.ClickException("\n".join(worse))
+    tasks = list(plans.tasks(rows, rounds, chosen))
+    if guard:
+        _guard(tasks, folder)
+    else:
+        _keep(tasks, Record("quick", folder, moments.now(), chosen))
 
 
 @main.command()
-@click.option("--world", type=click.Path(exists=True, file_okay=False), default=str(EM512), show_default=True)
+@click.argument("name", type=click.Choice(list(sections.SECTIONS)))
+@click.option("--rows", default=plans.QUICK_ROWS, show_default=True)
+@rounds_option
+def section(name: str, rows: int, rounds: int) -> None:
+    """Measure one section in this process: a line of JSON for each figure."""
+    # So that clusters and folders go when somebody ends the program.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    with sections.own_output() as out:
+        sections.serve(Task(name, rows, rounds), out)
+
+
+@main.command()
+@click.option("--world", type=click.Path(exists=True, file_okay=False), default=str(points.EM512), show_default=True)
 @click.option("--dir", "folder", default=DEFAULT_FOLDER, envvar="MATENGINE_DIR", show_default=True)
-@click.option("--rounds", default=3, show_default=True, help="How often; the table shows the median of each figure.")
+@rounds_option
 def stack(world: str, folder: str, rounds: int) -> None:
     """Measure the main job on a running stack, or on one that is started for it."""
     running = launcher.up(Layout(folder), Options(), os.environ)
@@ -89,52 +102,44 @@ def stack(world: str, folder: str, rounds: int) -> None:
     Console().print(table)
 
 
-def _measured(rows: int, rounds: int, parts: Sequence[str]) -> list[Figure]:
-    figures: list[Figure] = []
-    with tempfile.TemporaryDirectory(prefix="bench", dir=os.environ.get("TMPDIR", "/var/tmp")) as name:
-        folder = Path(name)
-        with ground(folder) as found, engine.bench(found, rows, folder) as measurement:
-            for number in range(rounds):
-                for figure in measurement.round(frozenset(parts)):
-                    figures.append(figure)
-                    ratio = figure.seconds / figure.floor
-                    click.echo(
-                        f"{rows:,} rows, round {number + 1}: {figure.part} {figure.seconds:.2f} s, floor "
-                        f"{figure.floor:.2f} s, ratio {ratio:.2f}, load {os.getloadavg()[0]:.1f}"
-                    )
-    return figures
+def _keep(tasks: Iterable[Task], record: Record) -> None:
+    """Measure, keeping every part as soon as it is there. Ends with an error where a section failed."""
+    try:
+        _measure(tasks, record)
+        record.finish()
+    finally:
+        # Also of a measurement that is interrupted.
+        shown.show(record)
+    if record.failed:
+        raise click.ClickException("not measured: " + ", ".join(record.failed))
 
 
-def _reads(rows: int) -> dict[str, Any]:
-    """Queries over HTTP, a process of its own: what it measures is in `bench.reads`."""
-    with tempfile.TemporaryDirectory(prefix="bench") as folder:
-        target = Path(folder) / "reads.json"
-        words = ["--rows", str(rows), "--rounds", "3", "--json", str(target)]
-        ended = subprocess.run([sys.executable, "-m", "bench.reads", *words], stdout=subprocess.DEVNULL)
-        return {"reads": json.loads(target.read_text())} if ended.returncode == 0 else {}
+def _measure(tasks: Iterable[Task], record: Record) -> None:
+    for task in tasks:
+        sections.measure(task, record)
 
 
-def _tell(kind: str, figures: list[Figure], rows: int) -> None:
-    summaries = report.summarize(figures)
-    path = report.write(kind, summaries, _reads(rows))
-    _show(summaries)
-    for part, exponent in report.exponents(summaries).items():
-        click.echo(f"{part}: cost grows with rows to the power of {exponent:.2f}")
-    click.echo(f"kept in {path}")
-
-
-def _show(summaries: Sequence[report.Summary]) -> None:
-    table = Table(title="medians")
-    for heading in ("work", "rows", "seconds", "floor", "ratio", "range", "at most", "CPU client + server", "peak MB"):
-        table.add_column(heading)
-    for one in summaries:
-        table.add_row(
-            *(one.part, f"{one.rows:,}", f"{one.seconds:.2f}", f"{one.floor:.2f}", f"{one.ratio:.2f}"),
-            *(f"{one.lowest:.2f}-{one.highest:.2f}", "" if one.at_most is None else f"{one.at_most:g}"),
-            *(f"{one.client_cpu:.1f} + {one.server_cpu:.1f}", f"{one.peak_mb:.0f}"),
-        )
-    Console(width=140).print(table)
+def _guard(tasks: Sequence[Task], folder: Path) -> None:
+    """Compare with the newest kept quick measurement, and look a second time at what seems worse."""
+    before = kept.newest("quick", folder)
+    if before is None:
+        raise click.ClickException("there is no kept quick measurement to compare with; run `make bench-quick`")
+    record = Record("guard", None, moments.now())
+    _measure(tasks, record)
+    shown.show(record)
+    worse = rules.worsened(before, record.summaries())
+    failed = dict(record.failed)
+    if worse:
+        click.echo("worse at first look:\n" + "\n".join(worse.values()), err=True)
+        suspected = {record.sections[part] for part in worse}
+        again = Record("guard", None, moments.now())
+        _measure([task for task in tasks if task.section in suspected], again)
+        worse = {part: said for part, said in rules.worsened(before, again.summaries()).items() if part in worse}
+        failed |= again.failed
+    if failed or worse:
+        raise click.ClickException("\n".join([*(f"{name}: {said}" for name, said in failed.items()), *worse.values()]))
+    click.echo(f"no part is worse than in {before['commit']}")
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

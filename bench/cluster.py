@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -11,7 +10,7 @@ import psycopg2
 
 from materializationengine.kernel.postgres import PrivateCluster, libpq, normalize
 
-_TICKS = os.sysconf("SC_CLK_TCK")
+from .usage import family_seconds
 
 
 class Ground:
@@ -67,29 +66,7 @@ class Ground:
 
     def server_seconds(self) -> float:
         """CPU seconds of the server so far: its processes, and those of its that have ended."""
-        master = self.cluster.pid
-        total = sum(_cpu(master))
-        for task in Path("/proc").glob("[0-9]*"):
-            if _parent(task) == master:
-                total += sum(_cpu(int(task.name))[:2])
-        return total
-
-
-def _cpu(pid: int) -> tuple[float, float, float]:
-    """User, system, and ended children's CPU seconds of a process."""
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return 0.0, 0.0, 0.0
-    user, system, child_user, child_system = (int(field) / _TICKS for field in fields[11:15])
-    return user, system, child_user + child_system
-
-
-def _parent(task: Path) -> int:
-    try:
-        return int((task / "stat").read_text().rpartition(")")[2].split()[1])
-    except OSError:
-        return 0
+        return family_seconds(self.cluster.pid)
 
 
 @contextmanager

@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -21,11 +20,13 @@ from materializationengine.config import Settings
 from materializationengine.domain.plan import RunKind
 from materializationengine.workflows.requests import RunRequest, UploadRequest
 
-from .cluster import Ground
+from .cluster import Ground, ground
+from .figures import Figure
 from .floors import Cost, Floors
 from .neighbors import EPOCH, micros
+from .root_history import RootHistory
 from .workers import Crew, RunCost, crew
-from .workload import workload
+from .workload import Synapses, supervoxels
 
 STACK, LIVE, TABLE, PCG = "bench", "bench_volume", "synapses", "bench_pcg"
 SEGMENTATION = f"{TABLE}__{PCG}"
@@ -37,7 +38,15 @@ MARK = BORN + timedelta(days=1)
 EDITED = (BORN + timedelta(days=2), BORN + timedelta(days=20))
 LATER = BORN + timedelta(days=31)
 FRACTIONS = (0.01, 0.10, 0.50)
-PARTS = ("bulk upload", "ingest", "freeze", *(f"update {fraction:.0%}" for fraction in FRACTIONS), "complete")
+PARTS = (
+    "bulk upload",
+    "ingest",
+    "freeze",
+    *(f"update {fraction:.0%}" for fraction in FRACTIONS),
+    "complete",
+    "incremental",
+)
+_GROWN = ("history_rows", "history_bytes", "ledger_rows", "ledger_bytes")
 MAPPING = {
     "id.npy": "id",
     "pre.npy": "pre_pt_position",
@@ -51,45 +60,27 @@ MAPPING = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Figure:
-    """One part of one round: seconds of ours and of the floor, CPU seconds, and the worker's peak of memory in MB."""
-
-    part: str
-    rows: int
-    seconds: float
-    floor: float
-    floor_cpu: float
-    client_cpu: float
-    server_cpu: float
-    neighbors: float
-    peak_mb: float
-    steps: dict[str, float] = field(default_factory=dict)
-    history_rows: int = 0
-    history_bytes: int = 0
-    ledger_bytes: int = 0
-
-
 class World:
     """N synapses on disk, and the history that decides their roots."""
 
     def __init__(self, rows: int, folder: Path) -> None:
-        source = workload()
         self.rows, self.folder, self.file = rows, folder, str(folder / "history.npz")
-        self.synapses, volume = source.Synapses.make(rows, seed=1), source.Volume()
-        self.supervoxels = [volume.supervoxels(x) for x in (self.synapses.pre, self.synapses.post)]
-        self._make = lambda: source.RootHistory(max(rows // 100, 50), seed=1, t0=micros(BORN))
-        self.history = self._make()
+        self.synapses = Synapses.make(rows, seed=1)
+        self.supervoxels = [supervoxels(x) for x in (self.synapses.pre, self.synapses.post)]
+        self.history = self._fresh()
         self.nodes = [self.history.nodes(x, micros(BORN)) for x in self.supervoxels]
         self.edit(0.0)
 
     def edit(self, fraction: float) -> None:
         """Begin anew, with edits that touch this fraction of the rows."""
-        self.history = self._make()
+        self.history = self._fresh()
         if fraction:
-            roots = self.history.pick_roots_touching(self.nodes, fraction, seed=5)
-            self.history.edit(roots, micros(EDITED[0]), micros(EDITED[1]))
+            touched = self.history.touching(self.nodes, fraction, seed=5)
+            self.history.edit(touched, micros(EDITED[0]), micros(EDITED[1]))
         self.history.save(self.file)
+
+    def _fresh(self) -> RootHistory:
+        return RootHistory(max(self.rows // 100, 50), seed=1, born=micros(BORN))
 
     def roots(self, at: object) -> list[np.ndarray]:
         """The truth: roots of both points at a moment, in order of ids."""
@@ -123,7 +114,7 @@ class Bench:
 
     def __init__(self, ground: Ground, world: World, hands: Crew) -> None:
         self.ground, self.world, self.hands = ground, world, hands
-        self.floors = Floors(ground.dsn, world.rows, ground.server_seconds)
+        self.floors = Floors(ground.dsn, world.synapses, world.history, micros(BORN), ground.server_seconds)
         self.figures: list[Figure] = []
 
     def round(self, parts: frozenset[str]) -> Iterator[Figure]:
@@ -156,24 +147,25 @@ class Bench:
                 self.world.rows,
                 cost.seconds,
                 expected.seconds,
-                expected.cpu,
-                cost.client_cpu,
-                self.ground.server_seconds() - server,
-                cost.neighbors,
-                cost.peak_mb,
-                cost.steps,
-                *grown,
+                floor_cpu=expected.cpu,
+                client_cpu=cost.client_cpu,
+                server_cpu=self.ground.server_seconds() - server,
+                neighbors=cost.neighbors,
+                peak_mb=cost.peak_mb,
+                steps=cost.steps,
+                **dict(zip(_GROWN, grown, strict=True)),
             )
         )
         return cost
 
     def _history_size(self) -> list[int]:
-        """Rows and bytes of the root history, bytes of the ledger; zeros before there is a live database."""
+        """Rows and bytes of the root history, rows and bytes of the ledger; zeros before there is a live database."""
         if not self.ground.rows(f"SELECT 1 FROM pg_database WHERE datname = '{LIVE}'"):
-            return [0, 0, 0]
+            return [0, 0, 0, 0]
         statement = (
             "SELECT (SELECT count(*) FROM matengine.root_held), "
             "pg_total_relation_size('matengine.root_held') + pg_total_relation_size('matengine.root_span'), "
+            "(SELECT count(*) FROM matengine.unit) + (SELECT count(*) FROM matengine.run), "
             "pg_total_relation_size('matengine.unit') + pg_total_relation_size('matengine.run')"
         )
         return [int(str(value)) for value in self.ground.rows(statement, LIVE)[0]]
@@ -254,3 +246,10 @@ def bench(ground: Ground, rows: int, folder: Path) -> Iterator[Bench]:
     environment = {"SQLALCHEMY_DATABASE_URI": ground.url, "DATASTACKS_FILE": datastacks_file(folder)}
     with crew(Settings.from_env(environment), world.file) as hands:
         yield Bench(ground, world, hands)
+
+
+def measure(rows: int, rounds: int, folder: Path) -> Iterator[Figure]:
+    """Every part, round by round, on a cluster of its own in a folder."""
+    with ground(folder) as found, bench(found, rows, folder) as measurement:
+        for _ in range(rounds):
+            yield from measurement.round(frozenset(PARTS))

@@ -1,35 +1,26 @@
-"""The floor: what bare SQL costs for the same work, by the statements of `shared/bench/floor.py`.
+"""The floor: what bare SQL costs for the same rows, each part of it beside the engine's part that it is the floor of.
 
-That program runs from end to end; here its parts are called one by one, each beside the engine's part that it is
-the floor of, so that both meet the same load.
+So both meet the same load of the machine. The statements stand in `floor_sql`.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from queue import Queue
 from typing import Any
 
 import numpy as np
+import psycopg2
 
-from .workload import floor
+from . import floor_sql as sql
+from .binary import Field, Sink, Stream, boolean, float8, int8, point_z, timestamp
+from .root_history import RootHistory, root_id
+from .workload import Synapses, supervoxels
 
 DATABASE, COPY = "bench_floor", "bench_floor_copy"
-_SEGMENTATION_COLUMNS = "id,pre_pt_supervoxel_id,pre_pt_root_id,post_pt_supervoxel_id,post_pt_root_id"
-_ANNOTATION_COLUMNS = "id,created,valid,pre_pt_position,post_pt_position,ctr_pt_position,size"
-_MERGE = (
-    "create table merged as select a.id, a.created, a.valid, pre_pt_position, pre_pt_supervoxel_id, pre_pt_root_id, "
-    "post_pt_position, post_pt_supervoxel_id, post_pt_root_id, ctr_pt_position, size "
-    "from ann a join seg using (id) where a.valid and a.created <= now()"
-)
-_COPY_OUT = (
-    "copy (select id, created, valid, st_x(pre_pt_position)::int, st_y(pre_pt_position)::int, "
-    "st_z(pre_pt_position)::int, pre_pt_supervoxel_id, pre_pt_root_id, st_x(post_pt_position)::int, "
-    "st_y(post_pt_position)::int, st_z(post_pt_position)::int, post_pt_supervoxel_id, post_pt_root_id, "
-    "st_x(ctr_pt_position)::int, st_y(ctr_pt_position)::int, st_z(ctr_pt_position)::int, size "
-    "from merged) to stdout (format binary)"
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,25 +37,27 @@ class Cost:
 class Floors:
     """The floor of each part, measured anew at each call.
 
-    `server_cpu` tells the CPU seconds of the server so far.
+    Parameters: `dsn`, the cluster's address without a database; `born`, microseconds at which rows and roots came to
+    be; `server_cpu` tells the CPU seconds of the server so far.
     """
 
-    def __init__(self, dsn: str, rows: int, server_cpu: Callable[[], float]) -> None:
-        self._floor: Any = floor().Floor(dsn, rows, 1)
-        self._floor.timed = self._keep
+    def __init__(
+        self, dsn: str, synapses: Synapses, history: RootHistory, born: int, server_cpu: Callable[[], float]
+    ) -> None:
+        self._dsn, self._synapses, self._history, self._born = dsn, synapses, history, born
+        self._supervoxels = [supervoxels(points) for points in (synapses.pre, synapses.post)]
+        self._nodes = [history.nodes(ids, born) for ids in self._supervoxels]
         self._server_cpu = server_cpu
-        self._costs: dict[str, Cost] = {}
-        self._binary = floor().pb
         self._admin: Any = None
         self._cursor: Any = None
 
     def open(self) -> None:
         """Make the floor's database."""
-        self._admin = self._floor.connect("postgres")
+        self._admin = self._connect("postgres")
         self._drop()
-        self._admin.execute(f"create database {DATABASE}")
-        self._cursor = self._floor.connect(DATABASE)
-        self._cursor.execute("create extension postgis")
+        self._admin.execute(f"CREATE DATABASE {DATABASE}")
+        self._cursor = self._connect(DATABASE)
+        self._cursor.execute("CREATE EXTENSION postgis")
 
     def close(self) -> None:
         """Drop it."""
@@ -74,87 +67,124 @@ class Floors:
 
     def bulk_upload(self) -> Cost:
         """COPY both tables, the segmentation's indexes, and six indexes of the merged table."""
-        self._cursor.execute("drop table if exists ann, seg, merged")
-        module = floor()
-        self._cursor.execute(f"create table ann ({module.ANNOTATION}); create table seg ({module.SEGMENTATION})")
+        self._cursor.execute("DROP TABLE IF EXISTS ann, seg, merged")
+        self._cursor.execute(f"CREATE TABLE ann ({sql.ANNOTATION}); CREATE TABLE seg ({sql.SEGMENTATION})")
         spent = self._timed(self._copy_annotation) + self._timed(lambda: self._copy_segmentation("seg"))
-        self._cursor.execute("alter table ann add primary key (id)")
-        spent += self._timed(lambda: self._floor.indexes("seg", module.SEG_INDEXES, 1))
-        self._cursor.execute("vacuum analyze")
-        self._cursor.execute("checkpoint")
-        self._cursor.execute(_MERGE)
-        return spent + self._timed(self._index_merged)
+        self._cursor.execute("ALTER TABLE ann ADD PRIMARY KEY (id)")
+        spent += self._timed(lambda: self._indexes("seg", sql.SEGMENTATION_INDEXES, 1))
+        self._cursor.execute("VACUUM ANALYZE")
+        self._cursor.execute("CHECKPOINT")
+        self._cursor.execute(sql.MERGE)
+        return spent + self._timed(lambda: self._indexes("merged", sql.MERGED_INDEXES, 2))
 
     def ingest(self) -> Cost:
         """COPY positions out, COPY ids in, three indexes."""
-        module = floor()
-        self._cursor.execute(f"drop table if exists filled; create table filled ({module.SEGMENTATION})")
-        spent = self._timed(lambda: self._cursor.copy_expert(_COPY_OUT, module.Sink()))
+        self._cursor.execute(f"DROP TABLE IF EXISTS filled; CREATE TABLE filled ({sql.SEGMENTATION})")
+        spent = self._timed(lambda: self._cursor.copy_expert(sql.COPY_OUT, Sink()))
         spent += self._timed(lambda: self._copy_segmentation("filled"))
-        spent += self._timed(lambda: self._floor.indexes("filled", module.SEG_INDEXES, 1))
-        self._cursor.execute("drop table filled")
+        spent += self._timed(lambda: self._indexes("filled", sql.SEGMENTATION_INDEXES, 1))
+        self._cursor.execute("DROP TABLE filled")
         return spent
 
     def freeze(self) -> Cost:
         """CREATE DATABASE from a template, CREATE TABLE AS, six indexes on two connections."""
-        self._cursor.execute("drop table if exists merged")
+        self._cursor.execute("DROP TABLE IF EXISTS merged")
         self._cursor.connection.close()
-        self._admin.execute("checkpoint")
-        spent = self._timed(lambda: self._admin.execute(f"create database {COPY} template {DATABASE} strategy wal_log"))
-        self._admin.execute(f"drop database {COPY} with (force)")
-        self._cursor = self._floor.connect(DATABASE)
-        return spent + self._timed(lambda: self._cursor.execute(_MERGE)) + self._timed(self._index_merged)
+        self._admin.execute("CHECKPOINT")
+        spent = self._timed(lambda: self._admin.execute(f"CREATE DATABASE {COPY} TEMPLATE {DATABASE} STRATEGY wal_log"))
+        self._admin.execute(f"DROP DATABASE {COPY} WITH (FORCE)")
+        self._cursor = self._connect(DATABASE)
+        spent += self._timed(lambda: self._cursor.execute(sql.MERGE))
+        return spent + self._timed(lambda: self._indexes("merged", sql.MERGED_INDEXES, 2))
 
     def update(self, fraction: float) -> Cost:
         """COPY the staged map, UPDATE .. FROM on the indexed table."""
-        self._floor.update(self._cursor, fraction)
-        return self._costs[f"stage_{fraction}"] + self._costs[f"update_{fraction}"]
+        picked = self._history.touching(self._nodes, fraction, seed=5)
+        hit = [np.isin(nodes, picked) for nodes in self._nodes]
+        rows = np.flatnonzero(hit[0] | hit[1])
+        # Any other roots will do: the floor writes, it doesn't think.
+        roots = [root_id(nodes[rows] + 10_000_000 * one[rows]) for one, nodes in zip(hit, self._nodes, strict=True)]
+        self._cursor.execute("DROP TABLE IF EXISTS edited, changed; CREATE TABLE edited AS TABLE seg")
+        self._indexes("edited", sql.SEGMENTATION_INDEXES, 2)
+        self._cursor.execute("VACUUM ANALYZE edited")
+        self._cursor.execute("CHECKPOINT")
+        spent = self._timed(lambda: self._stage([self._synapses.ids[rows], *roots]))
+        spent += self._timed(lambda: self._cursor.execute(sql.UPDATE))
+        self._cursor.execute("DROP TABLE changed, edited")
+        return spent
 
     def complete(self, fraction: float) -> Cost:
         """An update and a freeze."""
         return self.update(fraction) + self.freeze()
 
-    def _index_merged(self) -> None:
-        self._floor.indexes("merged", floor().MERGED_INDEXES, 2)
+    def _stage(self, columns: list[Any]) -> None:
+        self._cursor.execute(sql.STAGE)
+        self._copy_in(
+            "changed", "id, pre, post", lambda low, high: [int8(each[low:high]) for each in columns], len(columns[0])
+        )
+        self._cursor.execute("ANALYZE changed")
 
     def _copy_annotation(self) -> None:
-        binary, synapses, rows = self._binary, self._floor.syn, self._floor.n
-        created = np.full(rows, floor().T0, dtype=np.int64)
+        synapses = self._synapses
 
-        def columns(first: int, last: int) -> list[Any]:
-            part = slice(first, last)
+        def columns(low: int, high: int) -> list[Field]:
+            part, count = slice(low, high), high - low
             return [
-                binary.int8(synapses.ids[part]),
-                binary.timestamp(created[part]),
-                binary.boolean(np.ones(last - first)),
-                *(binary.pointz(points[part]) for points in (synapses.pre, synapses.post, synapses.ctr)),
-                binary.float8(synapses.size[part]),
+                int8(synapses.ids[part]),
+                timestamp(np.full(count, self._born, dtype=np.int64)),
+                boolean(np.ones(count)),
+                *(point_z(points[part]) for points in (synapses.pre, synapses.post, synapses.ctr)),
+                float8(synapses.size[part]),
             ]
 
-        self._floor.copy_in(self._cursor, "ann", _ANNOTATION_COLUMNS, columns, rows)
+        self._copy_in("ann", sql.ANNOTATION_COLUMNS, columns, len(synapses))
 
     def _copy_segmentation(self, table: str) -> None:
-        whole = self._floor
-        roots = [whole.history.root_id(nodes) for nodes in whole.nodes]
-        ids = (whole.syn.ids, whole.sv[0], roots[0], whole.sv[1], roots[1])
+        roots = [root_id(nodes) for nodes in self._nodes]
+        ids = (self._synapses.ids, self._supervoxels[0], roots[0], self._supervoxels[1], roots[1])
+        self._copy_in(
+            table,
+            sql.SEGMENTATION_COLUMNS,
+            lambda low, high: [int8(each[low:high]) for each in ids],
+            len(self._synapses),
+        )
 
-        def columns(first: int, last: int) -> list[Any]:
-            return [self._binary.int8(values[first:last]) for values in ids]
+    def _copy_in(self, table: str, names: str, columns: Callable[[int, int], list[Field]], count: int) -> None:
+        self._cursor.copy_expert(
+            f"COPY {table} ({names}) FROM STDIN (FORMAT binary)", Stream(columns, count), size=1 << 20
+        )
 
-        whole.copy_in(self._cursor, table, _SEGMENTATION_COLUMNS, columns, whole.n)
+    def _indexes(self, table: str, statements: Sequence[str], connections: int) -> None:
+        idle: Queue[Any] = Queue()
+        for _ in range(connections):
+            idle.put(self._connect(DATABASE))
+
+        def work(statement: str) -> None:
+            cursor = idle.get()
+            try:
+                cursor.execute(statement.format(table))
+            finally:
+                idle.put(cursor)
+
+        with ThreadPoolExecutor(connections) as pool:
+            # The longest stand last.
+            list(pool.map(work, reversed(statements)))
+        for _ in range(connections):
+            idle.get().connection.close()
 
     def _timed(self, deed: Callable[[], object]) -> Cost:
-        self._keep("part", deed)
-        return self._costs["part"]
-
-    def _keep(self, name: str, deed: Callable[[], object]) -> None:
-        """In place of the floor program's stopwatch."""
-        cpu = self._server_cpu() + time.process_time()
-        began = time.perf_counter()
+        cpu, began = self._server_cpu() + time.process_time(), time.perf_counter()
         deed()
         seconds = time.perf_counter() - began
-        self._costs[name] = Cost(seconds, self._server_cpu() + time.process_time() - cpu)
+        return Cost(seconds, self._server_cpu() + time.process_time() - cpu)
+
+    def _connect(self, database: str) -> Any:
+        connection = psycopg2.connect(f"{self._dsn}/{database}")
+        connection.autocommit = True
+        cursor = connection.cursor()
+        cursor.execute("SET maintenance_work_mem = '1GB'")
+        return cursor
 
     def _drop(self) -> None:
         for name in (DATABASE, COPY):
-            self._admin.execute(f"drop database if exists {name} with (force)")
+            self._admin.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")

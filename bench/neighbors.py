@@ -26,7 +26,8 @@ from materializationengine.domain.ports import (
     SupervoxelLookup,
 )
 
-from .workload import workload
+from .root_history import TOP_LAYER, HistoryFile, node_of
+from .workload import supervoxels
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -63,11 +64,11 @@ class InstantGraph(_Timed):
 
     def __init__(self, table: str, history: str) -> None:
         self.table = table
-        self._file = workload().HistoryFile(history)
+        self._file = HistoryFile(history)
 
     def top_layer(self) -> int:
         """The layer of `RootHistory`'s ids."""
-        return 12
+        return TOP_LAYER
 
     @_timed
     def roots(self, supervoxels: Ids, at: datetime) -> RootLookup:
@@ -90,10 +91,15 @@ class InstantGraph(_Timed):
         return RootChanges(np.sort(old.view(np.int64)), np.sort(new.view(np.int64)))
 
     @_timed
+    def relatives(self, roots: Ids, since: datetime, until: datetime) -> Ids:
+        """What led to the roots, and what came of them."""
+        return self._file.get().relatives(roots.tolist(), micros(since), micros(until)).view(np.int64)
+
+    @_timed
     def root_times(self, roots: Ids) -> tuple[datetime, ...]:
         """When each root came to be."""
         history = self._file.get()
-        born = history.created[history.node_of(roots.view(np.uint64))]
+        born = history.created[node_of(roots.view(np.uint64))]
         return tuple(EPOCH + timedelta(microseconds=int(time)) for time in born)
 
     @_timed
@@ -106,21 +112,18 @@ class InstantGraph(_Timed):
 class InstantVolume(_Timed):
     """A volume whose supervoxels are the cells of a regular grid."""
 
-    def __init__(self) -> None:
-        self._volume = workload().Volume()
-
     @_timed
     def supervoxels(self, points: Points, resolution: Resolution) -> SupervoxelLookup:
         """Each point's cell; points are in the volume's own voxels."""
-        ids = self._volume.supervoxels(points).view(np.int64)
+        ids = supervoxels(points).view(np.int64)
         return SupervoxelLookup(ids, np.full(len(ids), Reason.FOUND, dtype=np.uint8))
 
 
 class InstantServices(Services):
     """The engine's real parts, with instant neighbors at the ports of graph and volume."""
 
-    def __init__(self, settings: Settings, history: str) -> None:
-        super().__init__(settings, "matengine bench")
+    def __init__(self, settings: Settings, history: str, application: str = "matengine bench") -> None:
+        super().__init__(settings, application)
         self._history = history
         self._instant: InstantGraph | None = None
         self._grid = InstantVolume()

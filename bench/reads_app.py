@@ -10,7 +10,7 @@ from materializationengine.config import Settings
 from materializationengine.web import app as web
 from materializationengine.web.parts import parts
 
-from .reads_world import InstantServices
+from .neighbors import InstantServices
 
 
 def create_app() -> Flask:

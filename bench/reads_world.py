@@ -1,28 +1,23 @@
-"""The table that the reads are measured on: the shared workload as a live table, and a version frozen of it.
+"""The table that the reads are measured on: the workload as a live table, and a version frozen of it.
 
-Neighbors answer at once, in process: what is measured is the engine. `Graph` answers from the workload's own history,
-which also says what is right.
+Neighbors answer at once, in process: what is measured is the engine. The workload's own history says what is right.
 """
 
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from materializationengine.bootstrap import Services
 from materializationengine.config import Settings
-from materializationengine.domain.datastack import Datastack
 from materializationengine.domain.plan import RunKind, RunStatus
-from materializationengine.domain.ports import Ids, RootChanges, RootLookup
+from materializationengine.domain.ports import Ids
 from materializationengine.domain.schemas import schema
 from materializationengine.kernel import moments
 from materializationengine.kernel.postgres import PrivateCluster
@@ -40,7 +35,11 @@ from materializationengine.workflows.execute import run_unit
 from materializationengine.workflows.launch import launch
 from materializationengine.workflows.requests import RunRequest
 
-SHARED = Path(__file__).parents[2] / "shared/bench"
+from .binary import Field, Stream, boolean, float8, int8, point_z, timestamp
+from .neighbors import InstantServices, micros
+from .root_history import RootHistory, root_id
+from .workload import Synapses, Unsigned, supervoxels
+
 DATASTACK, VOLUME, PCG, TABLE = "reads", "reads_volume", "reads_pcg", "synapses"
 BIRTH = moments.parse("2026-01-01")
 MOMENT = moments.parse("2026-02-01")
@@ -53,86 +52,6 @@ _ANNOTATION = ("id", "created", "valid", "pre_pt_position", "post_pt_position", 
 _IDS = ("id", "pre_pt_supervoxel_id", "pre_pt_root_id", "post_pt_supervoxel_id", "post_pt_root_id")
 
 
-def workload() -> Any:
-    """The shared workload's module. Raises SystemExit with a sentence where it is absent."""
-    return _shared("workload")
-
-
-def _shared(name: str) -> Any:
-    if not SHARED.is_dir():
-        raise SystemExit(f"the shared workload {SHARED} is absent; the measurements of reads need it")
-    if str(SHARED) not in sys.path:
-        sys.path.append(str(SHARED))
-    return __import__(name)
-
-
-class Graph:
-    """The chunkedgraph in process, over the workload's history file."""
-
-    table = PCG
-
-    def __init__(self, path: str) -> None:
-        self._history = workload().RootHistory.load(path)
-
-    def top_layer(self) -> int:
-        """The layer of the workload's roots."""
-        return 12
-
-    def roots(self, supervoxels: Ids, at: datetime) -> RootLookup:
-        """The root of each supervoxel."""
-        found = self._history.roots(supervoxels.astype(np.uint64), micros(at)).astype(np.int64)
-        return RootLookup(found, np.ones(len(found), dtype=np.bool_))
-
-    def expired_roots(self, since: datetime, until: datetime) -> Ids:
-        """Roots that an edit replaced."""
-        return self.root_changes(since, until).replaced
-
-    def root_changes(self, since: datetime, until: datetime) -> RootChanges:
-        """What the edits of a window did to roots; like the service, with those that came and went within it."""
-        history = self._history
-        parts = []
-        for times in (history.expired, history.created):
-            inside = np.flatnonzero((times > micros(since)) & (times <= micros(until)))
-            parts.append(np.unique(history.root_id(inside).astype(np.int64)))
-        return RootChanges(*parts)
-
-    def relatives(self, roots: Ids, since: datetime, until: datetime) -> Ids:
-        """What led to the roots, and what came of them."""
-        found = self._history.lineage([int(root) for root in roots], micros(since), micros(until))
-        return np.unique(np.concatenate([roots, np.array([node["id"] for node in found["nodes"]], dtype=np.int64)]))
-
-    def is_latest(self, roots: Ids, at: datetime) -> npt.NDArray[np.bool_]:
-        """Whether each id is a root of the moment."""
-        return np.asarray(self._history.is_latest(roots.astype(np.uint64), micros(at)))
-
-    def root_times(self, roots: Ids) -> tuple[datetime, ...]:
-        """When each root came to be."""
-        created = self._history.created[self._history.node_of(roots.astype(np.uint64))]
-        return tuple(moment(int(each)) for each in created)
-
-
-def micros(at: datetime) -> int:
-    """A moment in the workload's unit."""
-    return (at - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
-
-
-def moment(since_epoch: int) -> datetime:
-    """A moment out of the workload's unit."""
-    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=since_epoch)
-
-
-class InstantServices(Services):
-    """The parts of a process whose neighbors are in the process."""
-
-    def __init__(self, settings: Settings, history: str, application: str) -> None:
-        super().__init__(settings, application)
-        self._graph = Graph(history)
-
-    def graph(self, datastack: Datastack) -> Graph:  # type: ignore[override]
-        """The graph in process."""
-        return self._graph
-
-
 @dataclass(frozen=True, slots=True)
 class World:
     """What is there to be read. `roots` are of the version; `edited` says which of them an edit replaced since."""
@@ -142,29 +61,28 @@ class World:
     rows: int
     roots: Ids
     edited: npt.NDArray[np.bool_]
-    later: Any
+    later: RootHistory
     """The history itself, with every edit."""
 
 
 def make(cluster: PrivateCluster, folder: Path, rows: int) -> World:
     """Fill a live database, freeze it at MOMENT, then let edits touch a tenth of the rows."""
-    shared = workload()
-    synapses, volume = shared.Synapses.make(rows, seed=1), shared.Volume()
-    history = shared.RootHistory(rows // 100, seed=1, t0=micros(BIRTH))
-    supervoxels = [volume.supervoxels(points) for points in (synapses.pre, synapses.post)]
-    nodes = [history.nodes(ids, micros(MOMENT)) for ids in supervoxels]
+    synapses = Synapses.make(rows, seed=1)
+    history = RootHistory(rows // 100, seed=1, born=micros(BIRTH))
+    bound = [supervoxels(points) for points in (synapses.pre, synapses.post)]
+    nodes = [history.nodes(ids, micros(MOMENT)) for ids in bound]
     path = str(folder / "history.npz")
     history.save(path)
     environ = _environ(cluster, folder, path)
     services = InstantServices(Settings.from_env(environ), path, "bench reads")
-    _fill(services, synapses, supervoxels, [history.root_id(each) for each in nodes])
+    _fill(services, synapses, bound, [root_id(each) for each in nodes])
     freeze(services)
     services.close()
-    history.edit(history.pick_roots_touching(nodes, 0.1, seed=5), micros(MOMENT) + 10**9, micros(LATER) - 10**9)
+    history.edit(history.touching(nodes, 0.1, seed=5), micros(MOMENT) + 10**9, micros(LATER) - 10**9)
     history.save(path)
     live = np.unique(np.concatenate(nodes))
     edited = history.expired[live] <= micros(LATER)
-    return World(cluster.url, environ, rows, history.root_id(live).astype(np.int64), edited, history)
+    return World(cluster.url, environ, rows, root_id(live).astype(np.int64), edited, history)
 
 
 def _environ(cluster: PrivateCluster, folder: Path, history: str) -> dict[str, str]:
@@ -191,8 +109,8 @@ def _environ(cluster: PrivateCluster, folder: Path, history: str) -> dict[str, s
     }
 
 
-def _fill(services: Services, synapses: Any, supervoxels: list[Any], roots: list[Any]) -> None:
-    """The live table and its segmentation by binary COPY, then the indexes that an ingest completes."""
+def _fill(services: Services, synapses: Synapses, bound: list[Unsigned], roots: list[Unsigned]) -> None:
+    """The live table and its segmentation, indexes included, by binary COPY."""
     stack, cluster = services.datastacks.get(DATASTACK), services.cluster
     ensure(cluster, VOLUME)
     with cluster.connect(VOLUME) as connection:
@@ -200,18 +118,18 @@ def _fill(services: Services, synapses: Any, supervoxels: list[Any], roots: list
         plan = table_plan(connection, stack, TABLE)
         create_segmentation_table(connection, stack, plan)
         connection.commit()
-    pg, count = _shared("pgbinary"), len(synapses)
+    count = len(synapses)
     born = np.full(count, micros(BIRTH), dtype=np.int64)
     annotation = [
-        pg.int8(synapses.ids),
-        pg.timestamp(born),
-        pg.boolean(np.ones(count, dtype=bool)),
-        *(pg.pointz(points) for points in (synapses.pre, synapses.post, synapses.ctr)),
-        pg.float8(synapses.size),
+        int8(synapses.ids),
+        timestamp(born),
+        boolean(np.ones(count, dtype=bool)),
+        *(point_z(points) for points in (synapses.pre, synapses.post, synapses.ctr)),
+        float8(synapses.size),
     ]
-    ids = [synapses.ids, supervoxels[0], roots[0], supervoxels[1], roots[1]]
-    _copy(cluster, TABLE, _ANNOTATION, annotation, pg)
-    _copy(cluster, str(plan.segmentation), _IDS, [pg.int8(np.asarray(each).astype(np.int64)) for each in ids], pg)
+    ids = [synapses.ids, bound[0], roots[0], bound[1], roots[1]]
+    _copy(cluster, TABLE, _ANNOTATION, annotation)
+    _copy(cluster, str(plan.segmentation), _IDS, [int8(np.asarray(each).astype(np.int64)) for each in ids])
     with cluster.connect(VOLUME) as connection:
         index_segmentation_table(connection, plan)
         connection.commit()
@@ -223,8 +141,8 @@ def _fill(services: Services, synapses: Any, supervoxels: list[Any], roots: list
         cursor.execute("VACUUM ANALYZE")
 
 
-def _copy(cluster: Cluster, table: str, names: tuple[str, ...], columns: list[Any], pg: Any) -> None:
-    stream = pg.stream(lambda low, high: [column[low:high] for column in columns], len(columns[0]))
+def _copy(cluster: Cluster, table: str, names: tuple[str, ...], columns: list[Field]) -> None:
+    stream = Stream(lambda low, high: [column[low:high] for column in columns], len(columns[0]))
     with closing(cluster.raw(VOLUME)) as raw, raw, raw.cursor() as cursor:
         cursor.copy_expert(f"COPY {table} ({', '.join(names)}) FROM STDIN (FORMAT binary)", stream)
 

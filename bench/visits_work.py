@@ -95,9 +95,19 @@ def run(config: Path, work: Work, visits: int, server: Callable[[], float] = flo
     db.close()
 
 
-def _field(work: Work, number: int, rng: np.random.Generator) -> _Field:
+def moment_of(visit: int) -> datetime:
+    """When a visit takes place."""
+    return _START + visit * _SPACING
+
+
+def view_of(number: int) -> FieldOfView:
+    """Where the telescope looks for a field."""
     x, y, z = unit_vectors(30 + 4.5 * number, -20.0).tolist()
-    view = FieldOfView((x, y, z), math.radians(FOV_deg))
+    return FieldOfView((x, y, z), math.radians(FOV_deg))
+
+
+def _field(work: Work, number: int, rng: np.random.Generator) -> _Field:
+    view = view_of(number)
     count = round(work.sources * 2 / 3)
     ids = np.arange(count) + number * count + 1
     return _Field(view, rand_cone_xyz(view.pointing, view.open_angle, count, rng), ids)
@@ -112,7 +122,7 @@ def _visit(
     xyz: Vectors,
     wide: np.random.Generator | None,
 ) -> None:
-    moment = _START + row.visit * _SPACING
+    moment = moment_of(row.visit)
     with stage("read_obj"):
         known = db.getDiaObjects_batch(view.circle)
     inside = view.holds(unit_vectors(known.column("ra"), known.column("decl")))

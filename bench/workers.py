@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing.queues import Queue
-from pathlib import Path
 from queue import Empty
 
 import structlog
@@ -25,6 +24,7 @@ from materializationengine.workflows.launch import launch
 from materializationengine.workflows.requests import RunRequest
 
 from .neighbors import InstantServices
+from .usage import forget_peak, peak_mb
 
 WORKERS = 2
 
@@ -73,7 +73,7 @@ def serve(number: int, settings: Settings, history: str, tasks: Queue[Message | 
     for message in iter(tasks.get, None):
         if message.unit == 0:
             # A new run: the peak of memory is that of this run.
-            Path("/proc/self/clear_refs").write_text("5")
+            forget_peak()
             done.put(Done(number, [], _usage(services)))
             continue
         following = run_unit(services, message.database, message.unit, owner)
@@ -83,14 +83,7 @@ def serve(number: int, settings: Settings, history: str, tasks: Queue[Message | 
 
 def _usage(services: InstantServices) -> Usage:
     spent = resource.getrusage(resource.RUSAGE_SELF)
-    return Usage(spent.ru_utime + spent.ru_stime, services.neighbor_seconds(), _peak_mb())
-
-
-def _peak_mb() -> float:
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith("VmHWM:"):
-            return int(line.split()[1]) / 1024
-    return 0.0
+    return Usage(spent.ru_utime + spent.ru_stime, services.neighbor_seconds(), peak_mb())
 
 
 class Crew:

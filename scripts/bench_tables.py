@@ -1,100 +1,117 @@
-"""What the newest kept measurement says, as the manual shows it: a table, and a drawing of the ratios."""
+"""What the newest kept measurement says, as the manual shows it."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
-from xml.sax.saxutils import escape
 
-HISTORY = Path(__file__).parents[1] / "bench" / "history"
-_WIDTH, _LEFT, _ROW = 760, 150, 30
-_SCALE = 120
-"""Pixels of a ratio of 1."""
+from bench import kept, words
+from bench.asked import EXPONENT, MEMORY_MB
 
-
-def _newest() -> dict[str, Any]:
-    """The newest full measurement, else the newest of any kind. Raises LookupError where none is kept."""
-    kept = [json.loads(path.read_text(encoding="utf-8")) for path in HISTORY.glob("*.json")]
-    if not kept:
-        raise LookupError(f"{HISTORY} holds no measurement; `make bench-quick` makes one")
-    return max(kept, key=lambda document: (document["kind"] == "full", document["date"]))
+Document = dict[str, Any]
+_HEADINGS = (
+    *("work", "of how many", "ours", "floor", "ratio", "lowest to highest", "asked", "met"),
+    *("CPU, ours + server", "floor's CPU", "most memory", "rounds", "load"),
+)
 
 
-def _parts(document: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """The parts at the size that was measured most often."""
-    rounds = max(part["rounds"] for part in document["parts"])
-    yield from (part for part in document["parts"] if part["rounds"] == rounds)
+def newest() -> Document:
+    """The newest full measurement, else the newest quick one. Raises LookupError where none is kept."""
+    found = [each for each in (kept.newest("full"), kept.newest("quick")) if each and each["complete"]]
+    if document := (found or [kept.newest()])[0]:
+        return document
+    raise LookupError(f"{kept.HISTORY} holds no measurement; `make bench-quick` makes one")
 
 
 def benchmark_table() -> str:
-    """Where and when it was measured, and a row for each part."""
-    document = _newest()
-    parts = list(_parts(document))
-    load = document["load"][0]
+    """Where and when it was measured, a row for each part, and what was not measured."""
+    document = newest()
+    machine = document["machine"]
     lines = [
-        f"Commit `{document['commit']}`, {document['date'][:10]}, {parts[0]['rows']:,} synapses, "
-        f"{document['machine']['cores']} cores, load {load:g}, medians of {parts[0]['rounds']}:",
+        f"A {document['kind']} run of commit `{document['commit']}`, {document['date'][:10]}, "
+        f"{machine['cores']} cores, Python {machine['python']}, load {document['load']:g} at its beginning. Medians:",
         "",
-        "| work | ours | floor | ratio | lowest to highest | CPU, client + server | floor's CPU | peak of a worker |",
-        "|---|---|---|---|---|---|---|---|",
+        *_table(_HEADINGS, (_row(part) for part in document["parts"])),
     ]
-    return "\n".join([*lines, *map(_row, parts), *_growth(document)])
+    return "\n".join([*lines, *_absent(document)])
 
 
-def _row(part: dict[str, Any]) -> str:
-    return (
-        f"| {part['part']} | {part['seconds']:.2f} s | {part['floor']:.2f} s | {part['ratio']:.2f} "
-        f"| {part['lowest']:.2f} to {part['highest']:.2f} | {part['client_cpu']:.1f} + {part['server_cpu']:.1f} s "
-        f"| {part['floor_cpu']:.1f} s | {part['peak_mb']:.0f} MB |"
+def _row(part: Document) -> list[str]:
+    name, ratio, seconds = part["part"], part["ratio"], part["seconds"]
+    return [
+        *(name, f"{part['rows']:,}", words.seconds(seconds), words.seconds(part["floor"]), words.ratio(ratio)),
+        f"{words.ratio(part['lowest'])} to {words.ratio(part['highest'])}",
+        *(words.asked(name), words.met(name, part["rows"], ratio, seconds)),
+        f"{words.seconds(part['client_cpu'])} + {words.seconds(part['server_cpu'])}",
+        *(words.seconds(part["floor_cpu"]), _memory(part["peak_mb"]), str(part["rounds"]), f"{part['load']:g}"),
+    ]
+
+
+def _memory(peak: float) -> str:
+    return f"{peak:.0f} MB" + ("" if peak < MEMORY_MB else f", above {MEMORY_MB}")
+
+
+def _absent(document: Document) -> Iterator[str]:
+    for verb in ("skipped", "failed"):
+        for name, reason in document[verb].items():
+            yield f"\n`{name}` {'was ' if verb == 'skipped' else ''}{verb}: {reason}."
+
+
+def growth_table() -> str:
+    """Seconds by size and the exponents; where no other sizes were measured, a sentence that says so."""
+    document = newest()
+    if not document["exponents"]:
+        return "Other sizes were not measured in this run; `make bench` measures them."
+    everything = [*document["parts"], *document["growth"]]
+    names = [each["part"] for each in document["exponents"]]
+    sizes = sorted({part["rows"] for part in everything if part["part"] in names})
+    seconds = {(part["part"], part["rows"]): words.seconds(part["seconds"]) for part in everything}
+    headings = (
+        "work",
+        *(f"{size:,}" for size in sizes),
+        "exponent",
+        f"at most {EXPONENT}",
+        "the floor's",
+        "steepest step",
     )
+    rows = (
+        [
+            *(each["part"], *(seconds.get((each["part"], size), "") for size in sizes), f"{each['ours']:.2f}"),
+            *("yes" if each["ours"] <= EXPONENT else "no", f"{each['floor']:.2f}"),
+            f"`{each['step']}` {each['steepest']:.2f}" if each["step"] else "",
+        ]
+        for each in document["exponents"]
+    )
+    return "\n".join(_table(headings, rows))
 
 
-def _growth(document: dict[str, Any]) -> Iterator[str]:
-    updates = [part for part in _parts(document) if part["history_rows"]]
-    if updates:
-        yield ""
-        yield "| run | pairs added to the root history | bytes | bytes added to the ledger |"
-        yield "|---|---|---|---|"
-        for part in updates:
-            yield (
-                f"| {part['part']} | {part['history_rows']:,} | {part['history_bytes']:,} | {part['ledger_bytes']:,} |"
-            )
-    if ratios := document.get("reads", {}).get("ratios"):
-        yield ""
-        yield "| read over HTTP / the bare statement | ratio |"
-        yield "|---|---|"
-        yield from (f"| {name} | {ratio:g} |" for name, ratio in ratios.items())
-    if document["exponents"]:
-        told = ", ".join(f"{part} {exponent:.2f}" for part, exponent in document["exponents"].items())
-        sizes = sorted({part["rows"] for part in document["parts"]})
-        yield ""
-        yield f"Cost grows with rows, from {sizes[0]:,} to {sizes[-1]:,}, to the power of: {told}."
+def ledger_table() -> str:
+    """What each kind of run leaves in root history and ledger, by size."""
+    document = newest()
+    headings = ("run", "rows", "pairs added to the root history", "bytes", "rows added to the ledger", "bytes")
+    rows = (
+        [
+            *(part["part"], f"{part['rows']:,}", f"{part['history_rows']:,}", f"{part['history_bytes']:,}"),
+            *(f"{part['ledger_rows']:,}", f"{part['ledger_bytes']:,}"),
+        ]
+        for part in sorted([*document["parts"], *document["growth"]], key=lambda part: part["rows"])
+        if part["ledger_rows"]
+    )
+    return "\n".join(_table(headings, rows))
 
 
-def benchmark_drawing() -> str:
-    """A bar for each part: its ratio to the floor, and how far its rounds lay apart."""
-    parts = list(_parts(_newest()))
-    height = 70 + _ROW * len(parts)
-    lines = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {height}" width="{_WIDTH}" role="img" '
-        'aria-label="Ratio to the floor" font-family="system-ui, sans-serif" font-size="12">',
-        "<title>Ratio to the floor</title>",
-        f'<rect width="{_WIDTH}" height="{height}" rx="10" fill="#fbfcfe"/>',
-        f'<path d="M{_LEFT + _SCALE} 34V{height - 30}" stroke="#5b6270" stroke-dasharray="4 3"/>',
-        f'<text x="{_LEFT + _SCALE}" y="26" text-anchor="middle" fill="#5b6270">the floor</text>',
-    ]
-    lines += [line for number, part in enumerate(parts) for line in _bar(part, 44 + _ROW * number)]
-    return "\n".join([*lines, "</svg>"]) + "\n"
+def reads_table() -> str:
+    """Quantiles, first bytes and memory of the reads, in absolute figures."""
+    names = ("p50_ms", "p99_ms", "first_byte_ms", "extra_mb", "body_mb")
+    headings = ("read", "p50, ms", "p99, ms", "first byte, ms", "memory beyond what was held, MB", "sent, MB")
+    rows = (
+        [kind, *(f"{told[name]:g}" if name in told else "" for name in names)]
+        for kind, told in newest()["details"].get("reads", {}).items()
+    )
+    return "\n".join(_table(headings, rows))
 
 
-def _bar(part: dict[str, Any], top: int) -> Iterator[str]:
-    def place(ratio: float) -> float:
-        return _LEFT + min(ratio * _SCALE, _WIDTH - _LEFT - 60)
-
-    middle = top + 8
-    yield f'<text x="{_LEFT - 10}" y="{middle + 4}" text-anchor="end" fill="#22262e">{escape(part["part"])}</text>'
-    yield f'<rect x="{_LEFT}" y="{top}" width="{place(part["ratio"]) - _LEFT:.1f}" height="16" fill="#4757a8"/>'
-    yield f'<path d="M{place(part["lowest"]):.1f} {middle}H{place(part["highest"]):.1f}" stroke="#22262e"/>'
-    yield f'<text x="{place(part["highest"]) + 8:.1f}" y="{middle + 4}" fill="#22262e">{part["ratio"]:.2f}</text>'
+def _table(headings: tuple[str, ...], rows: Iterator[list[str]]) -> Iterator[str]:
+    yield f"| {' | '.join(headings)} |"
+    yield "|---" * len(headings) + "|"
+    yield from (f"| {' | '.join(row)} |" for row in rows)

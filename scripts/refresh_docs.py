@@ -19,6 +19,7 @@ ROOT = Path(__file__).parents[1]
 # Neither folder is a package: they are tools of a checkout, not part of the wheel.
 sys.path[:0] = [str(ROOT / "scripts"), str(ROOT / "docs"), str(ROOT)]
 
+import bench_drawing  # noqa: E402
 import bench_tables  # noqa: E402
 import diagrams  # noqa: E402  (found through the path set above)
 import fault_table  # noqa: E402
@@ -47,6 +48,9 @@ BLOCKS: dict[str, Callable[..., str]] = {
     "beat": workflow_map.beat_table,
     "start": workflow_map.start_facts,
     "benchmarks": bench_tables.benchmark_table,
+    "growth": bench_tables.growth_table,
+    "ledger-growth": bench_tables.ledger_table,
+    "reads": bench_tables.reads_table,
     "faults": fault_table.table,
     "fault-count": fault_table.count,
 }
@@ -72,7 +76,7 @@ def wanted() -> dict[Path, str]:
         # apispec tells of schema names that it numbers; the manual shows none of them.
         warnings.filterwarnings("ignore", module="apispec")
         pages = {ROOT / name: refreshed((ROOT / name).read_text(encoding="utf-8")) for name in PAGES}
-    drawings = diagrams.draw_all() | {"benchmarks.svg": bench_tables.benchmark_drawing()}
+    drawings = diagrams.draw_all() | {"benchmarks.svg": bench_drawing.benchmark_drawing()}
     return pages | {ROOT / "docs/images" / name: svg for name, svg in drawings.items()}
 
 

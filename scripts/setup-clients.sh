@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Environments of libraries that cannot live in ours but are tested against: each tests/environments/NAME.txt,
-# fully pinned, becomes .venv-NAME.
+# fully pinned, becomes .venv-NAME. Those of bench/environments/ are measured against, and made only by name.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 # shellcheck source=scripts/common.sh
@@ -8,10 +8,14 @@ source scripts/common.sh
 
 python=$(find_python) || fail "no Python 3.11 or newer with the venv module found"
 # Without an argument all of them, else those named.
-for pinned in tests/environments/${1:-*}.txt; do
+made=
+for pinned in tests/environments/${1:-*}.txt ${1:+bench/environments/$1.txt}; do
+    [[ -f $pinned ]] || continue
     name=$(basename "$pinned" .txt)
     FRESH=yes environment ".venv-$name" "$python" "$pinned" -r "$pinned"
+    made=yes
 done
+[[ $made ]] || fail "no list of packages is named ${1:-}.txt in tests/environments or bench/environments"
 # The browser is a client too; who asks for one environment by name doesn't need it.
 if [[ -z ${1:-} ]] && ! { command -v chromium && command -v chromedriver; } >/dev/null; then
     if [[ $(id -u) -eq 0 ]] && command -v apt-get >/dev/null; then

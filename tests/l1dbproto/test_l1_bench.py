@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-BENCH = Path(__file__).parents[2] / "bench" / "visits.py"
+ROOT = Path(__file__).parents[2]
 
 
 def told(*words: object) -> str:
-    paths = [str(BENCH.parents[1]), os.environ.get("PYTHONPATH", "")]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
-    command = [sys.executable, str(BENCH), *map(str, words)]
-    return subprocess.run(command, check=True, capture_output=True, text=True, env=environment).stdout
+    command = [sys.executable, "-m", "bench.visits", *map(str, words)]
+    return subprocess.run(command, check=True, capture_output=True, text=True, cwd=ROOT).stdout
 
 
 @pytest.mark.parametrize("backend", ["sqlite", "postgresql"])
