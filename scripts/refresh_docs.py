@@ -36,9 +36,9 @@ PAGES = (
     "workflows/README.md",
 )
 BLOCKS: dict[str, Callable[..., str]] = {
-    "settings": manual_tables.settings_table,
+    "settings": manual_tables.settings_text,
     "cave": manual_tables.cave_table,
-    "routes": manual_tables.routes_table,
+    "routes": manual_tables.routes_text,
     "errors": manual_tables.errors_table,
     "commands": manual_tables.commands_text,
     "tree": manual_tables.tree,
