@@ -106,7 +106,7 @@ def test_make_help_names_every_target_of_the_design() -> None:
     said = _make("help")
     told = set(re.findall(r"^  make ([a-z-]+)", said, re.MULTILINE))
     setting_up = {"help", "setup", "setup-clients"}
-    checking = {"test", "test-faults", "lint", "types", "docs", "bench", "bench-quick", "audit"}
+    checking = {"test", "test-faults", "lint", "types", "docs", "bench", "bench-quick", "audit", "coverage"}
     assert told == setting_up | checking | {"demo", "up", "down", "lock"}
 
 
