@@ -23,6 +23,7 @@ import bench_tables  # noqa: E402
 import diagrams  # noqa: E402  (found through the path set above)
 import fault_table  # noqa: E402
 import manual_tables  # noqa: E402
+import scale_table  # noqa: E402
 import workflow_map  # noqa: E402
 
 PAGES = (
@@ -32,6 +33,7 @@ PAGES = (
     "docs/architecture.md",
     "docs/benchmarks.md",
     "docs/faults.md",
+    "docs/how-to/scale.md",
     "docs/workflows/workflows.rst",
     "workflows/README.md",
 )
@@ -47,6 +49,8 @@ BLOCKS: dict[str, Callable[..., str]] = {
     "beat": workflow_map.beat_table,
     "start": workflow_map.start_facts,
     "benchmarks": bench_tables.benchmark_table,
+    "scale-figures": scale_table.figures,
+    "scale-needs": scale_table.needs,
     "faults": fault_table.table,
     "fault-count": fault_table.count,
 }
