@@ -6,7 +6,7 @@ WORLD ?=
 PYTEST ?=
 
 .PHONY: help setup setup-clients demo test test-faults lint types docs up down
-.PHONY: bench bench-quick bench-guard bench-clients audit lock
+.PHONY: bench bench-quick bench-guard bench-clients audit coverage lock
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -26,6 +26,12 @@ test: setup setup-clients lint ## All tests; PYTEST="-k name" hands words to pyt
 
 test-faults: setup setup-clients ## Only the tests that kill processes and cut connections
 	@$(BIN)/python -m pytest tests -m faults $(PYTEST)
+
+coverage: setup setup-clients ## All tests, then the lines and branches they went through; below 90 % of branches fails
+	@$(BIN)/coverage erase
+	@$(BIN)/coverage run -m pytest tests -m "not faults and not bench" -n auto --dist loadfile --timeout 900 $(PYTEST)
+	@$(BIN)/coverage combine --quiet
+	@$(BIN)/python scripts/coverage_table.py
 
 lint: setup ## Style (ruff), floors (import-linter) and spelling (codespell)
 	@$(BIN)/ruff check .

@@ -6,10 +6,12 @@ import ast
 import inspect
 import re
 from collections.abc import Iterator
-from dataclasses import fields
+from dataclasses import Field, fields
 from pathlib import Path
 
 import click
+from flask import Flask
+from werkzeug.routing import Rule
 
 from materializationengine.cli import main
 from materializationengine.config import Settings
@@ -24,19 +26,21 @@ KINDS: dict[type, str] = {str: "text", int: "whole number", float: "number", boo
 PACKAGES = ("materializationengine", "localcave", "l1dbproto")
 
 
-def settings_table() -> str:
-    """Every setting: variable, default, and its meaning with the unit."""
-    rows = ["| variable | default | kind | meaning |", "|---|---|---|---|"]
-    for each in fields(Settings):
-        kind = "secret" if each.metadata["secret"] else KINDS[type(each.default)]
-        rows.append(f"| `{each.metadata['env']}` | {_default(each.default)} | {kind} | {each.metadata['doc']} |")
-    return "\n".join(rows)
+def settings_text() -> str:
+    """Every setting under a heading of its own: its meaning with the unit, what it holds, its default."""
+    return "\n\n".join(f"### `{each.metadata['env']}`\n\n{_setting(each)}" for each in fields(Settings))
+
+
+def _setting(each: Field[object]) -> str:
+    kind = "secret" if each.metadata["secret"] else KINDS[type(each.default)]
+    told = each.metadata["doc"]
+    return f"{told[0].upper()}{told[1:]}.\n\n{kind.capitalize()}; {_default(each.default)}."
 
 
 def _default(value: object) -> str:
     if value == "":
-        return "none"
-    return f"`{str(value).lower() if isinstance(value, bool) else value}`"
+        return "absent by default"
+    return f"default `{str(value).lower() if isinstance(value, bool) else value}`"
 
 
 def cave_table() -> str:
@@ -45,17 +49,34 @@ def cave_table() -> str:
     return "\n".join([*rows, *(f"| `{name}` | {why} |" for name, why in WITHOUT_EFFECT.items())])
 
 
-def routes_table() -> str:
-    """Every route of the application: methods, path, what the caller must hold, and what the view says of itself."""
+def routes_text() -> str:
+    """Every path of the application under a heading of its own; the two generations of a path share one."""
     app = create_app(Settings())
-    found = []
-    for rule in app.url_map.iter_rules():
+    rules = list(app.url_map.iter_rules())
+    known = {rule.rule for rule in rules}
+    paths: dict[str, list[Rule]] = {}
+    for rule in rules:
+        paths.setdefault(heading_of(rule.rule, known), []).append(rule)
+    return "\n\n".join(_route(app, heading, found) for heading, found in sorted(paths.items()))
+
+
+def heading_of(path: str, known: set[str]) -> str:
+    """The heading under which a path stands: its newest generation, names without their kind."""
+    newest = path.replace("/api/v2/", "/api/v3/")
+    return re.sub(r"<[^<>]*:(\w+)>", r"<\1>", newest if newest in known else path)
+
+
+def _route(app: Flask, heading: str, rules: list[Rule]) -> str:
+    """Methods of a path, what the caller must hold, and what each view says of itself."""
+    rows = {}
+    for rule in rules:
+        view, held = app.view_functions[rule.endpoint], rule_of(app.view_functions[rule.endpoint])
         methods = ", ".join(sorted((rule.methods or set()) - {"HEAD", "OPTIONS"}))
-        view = inspect.unwrap(app.view_functions[rule.endpoint])
-        held = rule_of(app.view_functions[rule.endpoint])
-        found.append((rule.rule, methods, held.level.value if held else "", first_line(view.__doc__)))
-    rows = [f"| {methods} | `{path}` | {who} | {text} |" for path, methods, who, text in sorted(found)]
-    return "\n".join(["| method | path | takes | answer |", "|---|---|---|---|", *rows])
+        text = first_line(inspect.unwrap(view).__doc__)
+        rows[f"| {methods} | {held.level.value if held else ''} | {text} |"] = None
+    older = len({rule.rule for rule in rules}) > 1
+    table = "\n".join(["| method | takes | answer |", "|---|---|---|", *sorted(rows)])
+    return f"### `{heading}`\n\n" + ("The same under `v2`.\n\n" if older else "") + table
 
 
 def errors_table() -> str:

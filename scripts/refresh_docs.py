@@ -24,6 +24,7 @@ import bench_tables  # noqa: E402
 import diagrams  # noqa: E402  (found through the path set above)
 import fault_table  # noqa: E402
 import manual_tables  # noqa: E402
+import scale_table  # noqa: E402
 import workflow_map  # noqa: E402
 
 PAGES = (
@@ -33,13 +34,14 @@ PAGES = (
     "docs/architecture.md",
     "docs/benchmarks.md",
     "docs/faults.md",
+    "docs/how-to/scale.md",
     "docs/workflows/workflows.rst",
     "workflows/README.md",
 )
 BLOCKS: dict[str, Callable[..., str]] = {
-    "settings": manual_tables.settings_table,
+    "settings": manual_tables.settings_text,
     "cave": manual_tables.cave_table,
-    "routes": manual_tables.routes_table,
+    "routes": manual_tables.routes_text,
     "errors": manual_tables.errors_table,
     "commands": manual_tables.commands_text,
     "tree": manual_tables.tree,
@@ -51,6 +53,8 @@ BLOCKS: dict[str, Callable[..., str]] = {
     "growth": bench_tables.growth_table,
     "ledger-growth": bench_tables.ledger_table,
     "reads": bench_tables.reads_table,
+    "scale-figures": scale_table.figures,
+    "scale-needs": scale_table.needs,
     "faults": fault_table.table,
     "fault-count": fault_table.count,
 }

@@ -26,3 +26,5 @@ if [[ -z ${1:-} ]] && ! { command -v chromium && command -v chromedriver; } >/de
         say "no chromium and chromedriver: tests of pages are skipped. As root: apt-get install chromium chromium-driver"
     fi
 fi
+# So is Prometheus, of which the tests need the tool that reads alerts.
+if [[ -z ${1:-} ]]; then bash scripts/promtool.sh; fi

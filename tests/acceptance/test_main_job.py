@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,6 +12,8 @@ from typing import Any
 import numpy as np
 
 from tests.acceptance.conftest import matengine
+from tests.docs.pages import blocks
+from tests.docs.playing import ANY_SERVER
 from tests.harness import SYNAPSE_MAPPING
 from tests.oracle import same_partition
 
@@ -62,6 +66,16 @@ def test_the_demo_tells_what_it_did(stack: Path, client_python: Path) -> None:
         "pip install",
     ):
         assert sentence in told
+
+
+def test_what_the_readme_asks_the_demo(stack: Path, client_python: Path) -> None:
+    (block,) = [block for block in blocks("python") if block.page.name == "README.md"]
+    server = json.loads(matengine(stack, "stack", "status", "--json").stdout)["server"]
+    asked = [str(client_python), "-c", block.text.replace(ANY_SERVER, server)]
+    environ = {**os.environ, "HOME": str(stack)}
+    told = subprocess.run(asked, capture_output=True, text=True, check=False, cwd=stack, env=environ, timeout=120)
+    assert told.returncode == 0, told.stderr
+    assert int(told.stdout.split()[-1]) > 0
 
 
 def test_a_datastack_made_while_the_service_runs_takes_annotations_at_once(

@@ -7,7 +7,8 @@ import os
 import re
 import subprocess
 import sys
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -49,6 +50,7 @@ class Terminal:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
+            cwd=home,
             env={**os.environ, "HOME": str(home)},
         )
 
@@ -72,7 +74,7 @@ class Terminal:
         self._process.communicate()
 
 
-def type_lines(lines: list[str], folder: Path) -> str:
+def type_lines(lines: list[str], folder: Path, environ: Mapping[str, str] | None = None) -> str:
     """Carry out `matengine` lines in a folder; what they print."""
     done = subprocess.run(
         [sys.executable, str(_ALONG)],
@@ -82,23 +84,30 @@ def type_lines(lines: list[str], folder: Path) -> str:
         timeout=240,
         check=False,
         cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "200"},
+        env={**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "200", **(environ or {})},
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
 
-def play(page: Path, folder: Path) -> str:
-    """Do what a page says; all that was printed.
+def play(page: Path, folder: Path, instead: Mapping[str, str] | None = None) -> str:
+    """Do what a page says, with other words `instead` of those of its example; all that was printed.
 
     Raises AssertionError where a line fails, or a program prints something else than the page says.
     """
     told: list[str] = []
     with Terminal(folder) as terminal:
-        todo = pieces(page)
+        todo = [replace(piece, text=reworded(piece.text, instead or {})) for piece in pieces(page)]
         for piece, following in zip(todo, [*todo[1:], None], strict=True):
             told.append(_do(piece, following, folder, terminal))
     return "".join(told)
+
+
+def reworded(text: str, instead: Mapping[str, str]) -> str:
+    """A text with other words."""
+    for word, other in instead.items():
+        text = text.replace(word, other)
+    return text
 
 
 def _do(piece: Piece, following: Piece | None, folder: Path, terminal: Terminal) -> str:

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import pkgutil
+import re
+from collections.abc import Iterator
 from dataclasses import fields
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+import click
 import pytest
 
 from materializationengine import workflows
+from materializationengine.cli import main
 from materializationengine.config import Settings
 from materializationengine.domain.plan import RunKind
+from materializationengine.web.app import create_app
 from materializationengine.workflows.celery_app import create_celery
 
 HEADINGS = (
@@ -25,6 +30,7 @@ HEADINGS = (
     "Workflow Modules",
     "Module contents",
 )
+HEADINGS_OF_HTML = ("h1", "h2", "h3", "h4")
 UNREAD = {"app"}
 """Holds the application of a worker: to import it is to read the environment."""
 
@@ -37,6 +43,8 @@ class Page(HTMLParser):
         self.words: list[str] = []
         self.anchors: set[str] = set()
         self.links: set[str] = set()
+        self.headings: list[str] = []
+        self._in_heading = False
         self.feed(path.read_text(encoding="utf-8"))
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
@@ -45,9 +53,18 @@ class Page(HTMLParser):
         link = found.get("href") or found.get("src")
         if link and tag in ("a", "img", "link", "script"):
             self.links.add(link)
+        if tag in HEADINGS_OF_HTML:
+            self.headings.append("")
+            self._in_heading = True
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag in HEADINGS_OF_HTML:
+            self._in_heading = False
 
     def handle_data(self, data: str) -> None:
         self.words.append(data)
+        if self._in_heading:
+            self.headings[-1] += data.removesuffix("\N{PILCROW SIGN}").removesuffix("#")
 
     @property
     def text(self) -> str:
@@ -89,9 +106,29 @@ def test_every_kind_of_run_has_its_picture(site: Path, workflow_page: Page) -> N
     assert all((site / "_images" / name).is_file() for name in pictures)
 
 
-def test_every_setting_is_documented(site: Path, pages: dict[Path, Page]) -> None:
-    text = pages[(site / "configuration.html").resolve()].text
-    assert [each.metadata["env"] for each in fields(Settings) if each.metadata["env"] not in text] == []
+def test_every_setting_has_its_heading(site: Path, pages: dict[Path, Page]) -> None:
+    headings = pages[(site / "configuration.html").resolve()].headings
+    assert [each.metadata["env"] for each in fields(Settings) if each.metadata["env"] not in headings] == []
+
+
+def test_every_route_has_its_heading(site: Path, pages: dict[Path, Page]) -> None:
+    headings = pages[(site / "api.html").resolve()].headings
+    paths = {re.sub(r"<[^<>]*:", "<", rule.rule) for rule in create_app(Settings()).url_map.iter_rules()}
+    newest = {path.replace("/api/v2/", "/api/v3/") for path in paths} & paths
+    older = {path for path in paths if path.replace("/api/v2/", "/api/v3/") in newest} - newest
+    assert len(older) > 20 and sorted(paths - older - set(headings)) == []
+
+
+def test_every_command_has_its_heading(site: Path, pages: dict[Path, Page]) -> None:
+    assert set(pages[(site / "commands.html").resolve()].headings) >= set(_names(main, "matengine"))
+
+
+def _names(command: click.Command, name: str) -> Iterator[str]:
+    if isinstance(command, click.Group):
+        for word, inner in command.commands.items():
+            yield from _names(inner, f"{name} {word}")
+    else:
+        yield name
 
 
 def test_every_word_of_the_glossary_can_be_linked(site: Path, pages: dict[Path, Page]) -> None:
