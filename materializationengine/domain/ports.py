@@ -16,6 +16,9 @@ from .datastack import Datastack, Resolution
 Ids = npt.NDArray[np.int64]
 """One id a row. Ids are unsigned 64 bits at the neighbors, and fit a signed bigint (outside_services 2)."""
 
+LAYER_SHIFT = 56
+"""The top 8 bits of an id are its layer (outside_services.md 2)."""
+
 Points = npt.NDArray[np.float64]
 """Shape (n, 3): positions in the units of their table."""
 

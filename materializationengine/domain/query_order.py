@@ -6,16 +6,20 @@ import base64
 import binascii
 import hashlib
 import json
+import math
 import re
 from dataclasses import replace
 
 from .errors import BadQuery
 from .query import Question
-from .query_plan import Key, QueryPlan
+from .query_plan import Key, Order, QueryPlan
 from .schemas import Column, SqlType
 
 _TID = re.compile(r"\(\d{1,10},\d{1,5}\)")
 _LONGEST = 4096
+_ODD = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
+"""What PostgreSQL writes into JSON for doubles that it has no number for."""
+
 _TYPES: dict[SqlType, type | tuple[type, ...]] = {
     SqlType.BIGINT: int,
     SqlType.INTEGER: int,
@@ -47,7 +51,14 @@ def with_cursor(plan: QueryPlan, cursor: str | None, mark: str) -> QueryPlan:
     keys = tuple(found[1:])
     if not _fit(plan, keys):
         raise BadQuery("after: this is no cursor of this service", field="after")
-    return replace(plan, after=keys)
+    if plan.has_views:
+        return replace(plan, offset=plan.offset + int(keys[0] or 0))
+    return replace(plan, after=(*map(_read_key, plan.order, keys), *keys[len(plan.order) :]))
+
+
+def _read_key(order: Order, key: Key) -> Key:
+    """A double that JSON has no number for, as the number that it is."""
+    return _ODD.get(key, key) if order.column.type is SqlType.DOUBLE and isinstance(key, str) else key
 
 
 def _read(cursor: str) -> list[Key]:
@@ -61,7 +72,12 @@ def _read(cursor: str) -> list[Key]:
 
 
 def _fit(plan: QueryPlan, keys: tuple[Key, ...]) -> bool:
-    """Whether the keys are of the types by which the plan sorts: its columns, then a place in each table."""
+    """Whether the keys are of the types by which the plan sorts: its columns, then a place in each table.
+
+    A page of a view begins after a number of rows.
+    """
+    if plan.has_views:
+        return len(keys) == 1 and type(keys[0]) is int and 0 <= keys[0] < 2**40
     if len(keys) != len(plan.order) + len(plan.sources):
         return False
     values, places = keys[: len(plan.order)], keys[len(plan.order) :]
@@ -74,6 +90,8 @@ def _fit(plan: QueryPlan, keys: tuple[Key, ...]) -> bool:
 
 def _is(column: Column, value: Key) -> bool:
     if value is None:
+        return True
+    if column.type is SqlType.DOUBLE and isinstance(value, str) and value in _ODD:
         return True
     if isinstance(value, bool) and column.type is not SqlType.BOOLEAN:
         return False

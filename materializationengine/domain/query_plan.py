@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
@@ -15,6 +15,9 @@ from .query_values import Value, check
 from .schemas import Column, Role, Schema, SqlType
 
 AXES = "xyz"
+
+MAX_SUFFIX = 63
+"""Characters of a suffix: it is repeated in headers, which clients read up to some length only."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -150,6 +153,11 @@ class QueryPlan:
         """Whether live tables are asked, in which rows have no lasting place."""
         return any(source.live for source in self.sources)
 
+    @property
+    def has_views(self) -> bool:
+        """Whether rows of a view are asked for, which have no place at all."""
+        return any(source.view is not None for source in self.sources)
+
 
 def resolve(question: Question, sources: Sequence[Source]) -> QueryPlan:
     """Lay a question over its tables, in the order of `question.tables`. Raises BadQuery naming the field."""
@@ -171,7 +179,7 @@ def resolve(question: Question, sources: Sequence[Source]) -> QueryPlan:
         sources=tuple(sources),
         links=tuple(_link(join, sources, tables) for join in question.joins),
         outputs=outputs,
-        predicates=tuple(_predicate(asked, sources, tables) for asked in question.filters),
+        predicates=tuple(_predicate(asked, sources, tables, suffixes) for asked in question.filters),
         resolution=resolution,
         names={source.name: mapping for source, mapping in zip(sources, names, strict=True)},
         limit=question.limit,
@@ -252,6 +260,8 @@ def _suffixes(question: Question, sources: Sequence[Source]) -> list[str]:
             if table not in tables:
                 raise _unknown_table("suffix_map", table, tables)
         suffixes = [given.get(source.name, defaults[number]) for number, source in enumerate(sources)]
+    if any(len(suffix) > MAX_SUFFIX for suffix in suffixes):
+        raise BadQuery(f"suffix_map: a suffix has at most {MAX_SUFFIX} characters", field="suffix_map")
     if len(set(suffixes)) < len(suffixes):
         raise BadQuery(f"suffix_map: the suffixes {suffixes} must differ", field="suffix_map")
     return suffixes
@@ -303,25 +313,50 @@ def _joined(table: str, name: str, sources: Sequence[Source], tables: Mapping[st
     return tables[table], column
 
 
-def _predicate(asked: Filter, sources: Sequence[Source], tables: Mapping[str, int]) -> Predicate:
+def _predicate(
+    asked: Filter, sources: Sequence[Source], tables: Mapping[str, int], suffixes: Sequence[str]
+) -> Predicate:
     if asked.table not in tables:
         raise _unknown_table(asked.field, asked.table, tables)
     number = tables[asked.table]
     column = sources[number].column(asked.column)
     if column is None:
-        # The client keys every filter of a merged reference table by the table that refers.
-        number, column = _elsewhere(asked, sources)
+        number, column = _elsewhere(asked, sources, suffixes)
     return Predicate(
         number, column, asked.comparison, check(asked, column), f"{asked.field}.{asked.table}.{asked.column}"
     )
 
 
-def _elsewhere(asked: Filter, sources: Sequence[Source]) -> tuple[int, Column]:
+def _elsewhere(asked: Filter, sources: Sequence[Source], suffixes: Sequence[str]) -> tuple[int, Column]:
+    """The one column that a name can mean which its own table does not have.
+
+    The client keys every filter of a merged reference table by the table that refers, so it may be a column of another
+    table; or it is the name that a column has in the answer, or in the client's table and view managers.
+    """
     found = [(number, column) for number, source in enumerate(sources) if (column := source.column(asked.column))]
+    if not found:
+        found = [
+            (number, column)
+            for number, source in enumerate(sources)
+            for column in source.columns
+            if asked.column in _other_names(column, source, suffixes[number])
+        ]
     if len(found) == 1:
         return found[0]
     named = [source for source in sources if source.name == asked.table]
     raise _unknown_column(f"{asked.field}.{asked.table}", asked.column, named if not found else sources)
+
+
+def _other_names(column: Column, source: Source, suffix: str) -> Iterator[str]:
+    """`pt_root_id` with the suffix `_ref` is `pt_root_id_ref` in the answer, and `pt_ref_root_id` in a manager.
+
+    A manager takes the whole name of a view's position for that of its point.
+    """
+    yield column.name + suffix
+    if column.point:
+        yield column.point + suffix + column.name.removeprefix(column.point)
+    if source.view is not None and column.type is SqlType.POINTZ:
+        yield f"{column.name}_position"
 
 
 def _unknown_table(field: str, name: str, known: Iterable[str]) -> BadQuery:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
+from ..kernel import moments
 from .errors import BadQuery
 from .query import Comparison, Filter
 from .schemas import Column, SqlType
@@ -30,7 +32,7 @@ class Box:
     high: tuple[float, float, float]
 
 
-Scalar = int | float | bool | str
+Scalar = int | float | bool | str | datetime
 Value = Scalar | tuple[Scalar, ...] | Box
 
 
@@ -117,10 +119,18 @@ def _text(asked: Filter, value: Any) -> str:
     return value
 
 
+def _moment(asked: Filter, value: Any) -> datetime:
+    try:
+        return moments.parse(value)
+    except (ValueError, TypeError, AttributeError, OverflowError) as error:
+        raise _refusal(asked, f"needs a moment like 2026-01-31T12:00:00+00:00, not {_shown(value)}") from error
+
+
 _CHECKS: dict[SqlType, Callable[[Filter, Any], Scalar]] = {
     SqlType.DOUBLE: _number,
     SqlType.BOOLEAN: _boolean,
     SqlType.TEXT: _text,
+    SqlType.TIMESTAMP: _moment,
 }
 
 

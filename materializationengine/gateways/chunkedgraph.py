@@ -15,12 +15,9 @@ import numpy as np
 import numpy.typing as npt
 
 from ..domain.errors import GatewayAnswer, GatewayRefused, GatewayUnavailable
-from ..domain.ports import Ids, RootChanges, RootLookup
+from ..domain.ports import LAYER_SHIFT, Ids, RootChanges, RootLookup
 from ..kernel.moments import parse, require_aware
 from .http import HttpService, Token
-
-LAYER_SHIFT = 56
-"""The top 8 bits of an id are its layer (outside_services.md 2)."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)

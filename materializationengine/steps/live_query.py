@@ -8,14 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from ..domain.errors import BadRootIds, GatewayRefused, MissingLookups
-from ..domain.ports import ChunkedGraph, Ids, RootChanges, RootLookup
+from ..domain.ports import LAYER_SHIFT, ChunkedGraph, Ids, RootChanges, RootLookup
 from ..domain.query import Comparison
 from ..domain.query_plan import LiveRoots, QueryPlan
 from ..domain.schemas import Role
@@ -25,14 +26,16 @@ from ..storage.read_pool import Reading
 
 _CHOOSING = (Comparison.EQUAL, Comparison.IN)
 _MOST_TOLD = 20
+_MILLISECOND = timedelta(milliseconds=1)
 
 
 @dataclass(frozen=True, slots=True)
 class MomentQuery:
     """What a query of a moment is handed.
 
-    `margin` is by how much windows of the edit log overlap. Where `allow_gaps` is false rows that wait for their
-    look-up are refused, where `allow_invalid` is false filters by ids that are no roots at the moment.
+    `margin` is by how much windows of the edit log overlap; the log tells of an edit up to `lateness` after it. Where
+    `allow_gaps` is false rows that wait for their look-up are refused, where `allow_invalid` is false filters by ids
+    that are no roots at the moment.
     """
 
     reading: Reading
@@ -42,6 +45,7 @@ class MomentQuery:
     look_ups: live_rows.LookUps
     at: datetime
     margin: timedelta
+    lateness: timedelta = timedelta(0)
     allow_gaps: bool = False
     allow_invalid: bool = False
 
@@ -101,7 +105,7 @@ def _refuse_invalid(query: MomentQuery, plan: QueryPlan) -> list[str]:
     if not asked:
         return []
     roots = np.array(sorted(asked), dtype=np.int64)
-    invalid = [str(root) for root in roots[~query.graph().is_latest(roots, query.at)]]
+    invalid = [str(root) for root in roots[~_were_roots(query, roots)]]
     if not invalid:
         return []
     more = f" and {len(invalid) - _MOST_TOLD} more" if len(invalid) > _MOST_TOLD else ""
@@ -112,22 +116,52 @@ def _refuse_invalid(query: MomentQuery, plan: QueryPlan) -> list[str]:
     return [text]
 
 
+def _were_roots(query: MomentQuery, roots: Ids) -> npt.NDArray[np.bool_]:
+    """Which ids were roots at the moment. Those of another layer are not asked: the graph may refuse them.
+
+    At an edit's own millisecond the graph still calls the old root the latest, where rows hold the new one.
+    """
+    graph = query.graph()
+    were = np.zeros(roots.shape, dtype=np.bool_)
+    unsure = np.flatnonzero(roots >> LAYER_SHIFT == graph.top_layer())
+    for at in (query.at, _later(query.at, _MILLISECOND)):
+        if len(unsure):
+            were[unsure] = graph.is_latest(roots[unsure], at)
+            unsure = unsure[~were[unsure]]
+    return were
+
+
+def _later(moment: datetime, by: timedelta) -> datetime:
+    """A moment after another one, as far as there is a calendar."""
+    return moment + min(by, datetime.max.replace(tzinfo=UTC) - moment)
+
+
 def _roots(query: MomentQuery, plan: QueryPlan, number: int, mark: datetime | None) -> LiveRoots | None:
     chosen = wanted(plan, number)
     if mark == query.at:
         return None
-    window = None if mark is None else (min(mark, query.at) - query.margin, max(mark, query.at))
+    window = None if mark is None else (min(mark, query.at) - query.margin, _later(max(mark, query.at), query.lateness))
     changes = None if window is None else query.graph().root_changes(*window)
     changed = _gone(changes, forward=mark is not None and mark < query.at)
     near: dict[str, tuple[int, ...]] = {}
     if window is not None and changes is not None and changed is not None:
         near = {column: _near(query, roots, changes, changed, window) for column, roots in chosen.items()}
-    points = used_points(plan, number)
-    pairs = live_rows.stale(query.reading, plan, number, query.at, points, changed, near)
-    asked = np.unique(pairs["supervoxel"].to_numpy())
-    found = _looked_up(query, asked, past=mark is not None and query.at < mark)
+    past = mark is not None and query.at < mark
+    pairs, asked, found = _ask(query, plan, number, changed, near, past=past)
+    if past and len(asked) and not found.resolved.any():
+        # Before its birth the graph knows no root, not even those that no edit made.
+        pairs, asked, found = _ask(query, plan, number, None, {}, past=past)
     candidates = {} if mark is None else _candidates(chosen, pairs, asked, found)
     return LiveRoots(asked, found, candidates)
+
+
+def _ask(
+    query: MomentQuery, plan: QueryPlan, number: int, changed: Ids | None, near: live_rows.Candidates, *, past: bool
+) -> tuple[pa.Table, Ids, RootLookup]:
+    """The pairs of supervoxel and live root that may be of another moment, those supervoxels, and their roots at it."""
+    pairs = live_rows.stale(query.reading, plan, number, query.at, used_points(plan, number), changed, near)
+    asked = np.unique(pairs["supervoxel"].to_numpy())
+    return pairs, asked, _looked_up(query, asked, past=past)
 
 
 def _looked_up(query: MomentQuery, asked: Ids, *, past: bool) -> RootLookup:

@@ -11,7 +11,7 @@ from datetime import datetime
 
 from ..kernel import moments
 
-Scalar = int | float | bool | str
+Scalar = int | float | bool | str | datetime
 
 
 def scalar(value: Scalar) -> str:
@@ -22,6 +22,8 @@ def scalar(value: Scalar) -> str:
         return f"'{value}'::bigint"
     if isinstance(value, float):
         return f"'{value!r}'::float8"
+    if isinstance(value, datetime):
+        return timestamp(value)
     return f"{escaped(value)}::text"
 
 
@@ -36,6 +38,8 @@ def array(values: tuple[Scalar, ...], kind: str) -> str:
 
 
 def _element(value: Scalar) -> str:
+    if isinstance(value, datetime):
+        return f'"{moments.naive(value).isoformat(sep=" ")}"'
     return repr(value) if isinstance(value, float) else str(value).lower()
 
 

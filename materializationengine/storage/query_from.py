@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from datetime import datetime
 
 from ..domain.query_plan import Link, LiveRoots, QueryPlan, has_valid
-from ..domain.schemas import BoundPoint, Column, Role
+from ..domain.schemas import BoundPoint, Column, Role, SqlType
 from . import literals
 from .sql import quote
 from .tables import qualified, visible
@@ -86,12 +86,16 @@ def name(plan: QueryPlan, number: int, column: Column) -> str:
     """A column as an expression."""
     source = plan.sources[number]
     if source.live and column.role is Role.VALID:
-        return "true"
+        # With its type: nothing can be sorted by a bare constant.
+        return "true::boolean"
     beside = column.is_segmentation and source.split
     if beside and source.segmentation is None:
         # The table had no segmentation table yet, so its ids are unknown.
         return "NULL::bigint"
     text = f"{'s' if beside else 't'}{number}.{quote(column.name)}"
+    if source.view is not None and column.type is SqlType.TEXT:
+        # It may be of any type that has no other form here.
+        return f"{text}::text"
     for place, point in _patched(plan, number) if column.role is Role.ROOT else ():
         if point.root == column.name:
             patch = f"p{number}_{place}"

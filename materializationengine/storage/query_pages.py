@@ -1,7 +1,8 @@
 """The order of an answer, and the rows after a cursor.
 
 Without `order_by` frozen rows come in the order in which they lie, live ones by id; with it the same breaks ties, so
-that every order is total and no page misses a row or shows one twice.
+that every order is total and no page misses a row or shows one twice. Rows of a view are ordered by all that they show:
+those that tie are the same.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from ..domain.query_plan import Key, QueryPlan
-from ..domain.schemas import SqlType
+from ..domain.schemas import Column, SqlType
 from . import literals
 from .query_from import name, segmented
 
@@ -25,11 +26,8 @@ class _SortKey:
 
 def single_scan(plan: QueryPlan) -> bool:
     """Whether the statement reads one table only, in the order in which its rows lie."""
-    return len(plan.sources) == 1 and not plan.order and not _places_change(plan) and not segmented(plan, 0)
-
-
-def _places_change(plan: QueryPlan) -> bool:
-    return plan.live or any(source.view is not None for source in plan.sources)
+    placed = not plan.live and not plan.has_views
+    return len(plan.sources) == 1 and not plan.order and placed and not segmented(plan, 0)
 
 
 def page(plan: QueryPlan) -> str:
@@ -75,12 +73,15 @@ def past(plan: QueryPlan) -> Iterator[str]:
 def _keys(plan: QueryPlan) -> list[_SortKey]:
     keys = [_SortKey(name(plan, o.source, o.column), o.descending, nullable=True) for o in plan.order]
     if (view := plan.sources[0].view) is not None:
-        # The rows of a view have no place, so all that it shows of them orders them.
-        sortable = (column for column in view if column.type is not SqlType.POINTZ)
-        return keys + [_SortKey(name(plan, 0, column), nullable=True) for column in sortable]
+        return keys + [_SortKey(text, nullable=True) for column in view for text in _sortable(plan, column)]
     # A frozen row never moves; a live one may, with every update of its table.
     place = "id" if plan.live else "ctid"
     return keys + [_SortKey(f"t{number}.{place}", place=True) for number in range(len(plan.sources))]
+
+
+def _sortable(plan: QueryPlan, column: Column) -> tuple[str, ...]:
+    text = name(plan, 0, column)
+    return tuple(f"ST_{axis}({text})" for axis in "XYZ") if column.type is SqlType.POINTZ else (text,)
 
 
 def _later(key: _SortKey, value: Key) -> Iterator[str]:

@@ -26,6 +26,7 @@ _ARRAYS = {
     SqlType.DOUBLE: "float8",
     SqlType.BOOLEAN: "boolean",
     SqlType.TEXT: "text",
+    SqlType.TIMESTAMP: "timestamp",
 }
 _CASTS = {
     OutputKind.INT64: "bigint",
@@ -52,6 +53,10 @@ def select(plan: QueryPlan, as_of: datetime, *, percent: float | None = None, al
 def last_keys(plan: QueryPlan, as_of: datetime, *, percent: float | None = None) -> str:
     """The keys of the last row within the limit as JSON, if a row comes after it; else no row."""
     limit, offset = plan.limit or 0, plan.offset
+    if plan.has_views:
+        # Rows of a view have no place, so that its pages begin at a number of rows; any row tells that there are more.
+        seen = offset + limit
+        return f"SELECT '[{seen}]' FROM (SELECT FROM {_body(plan, as_of, percent)} LIMIT 1 OFFSET {seen}) AS cut"
     order = "" if single_scan(plan) else order_by(plan)
     inner, outer = sort_keys(plan)
     cut = f"SELECT {inner} FROM {_body(plan, as_of, percent)}{order} LIMIT 2 OFFSET {offset + limit - 1}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from sqlalchemy import select
@@ -29,8 +30,9 @@ _TYPES = {
     "text": SqlType.TEXT,
     "date": SqlType.TIMESTAMP,
     "timestamp without time zone": SqlType.TIMESTAMP,
+    "timestamp with time zone": SqlType.TIMESTAMP,
 }
-"""What the columns of a view may be; a geometry is a position, and any other column is left out."""
+"""What the columns of a view may be; a point is a position, and any other type is told as its text."""
 
 Columns = dict[str, tuple[Column, ...]]
 
@@ -41,11 +43,15 @@ def columns_of(pool: ReadPool, database: str, names: Sequence[str]) -> Columns:
         found = reading.table(sql("relations", "columns", names=literals.array(tuple(names), "text")))
     columns: Columns = {}
     for row in found.to_pylist():
-        kind = SqlType.POINTZ if row["type"].startswith("geometry") else _TYPES.get(row["type"].partition("(")[0])
-        held = columns.setdefault(row["relation"], ())
-        if kind is not None:
-            columns[row["relation"]] = (*held, Column(row["name"], kind, Role.VALUE))
+        column = Column(row["name"], _type(row["type"]), Role.VALUE)
+        columns[row["relation"]] = (*columns.get(row["relation"], ()), column)
     return columns
+
+
+def _type(word: str) -> SqlType:
+    if word.startswith("geometry"):
+        return SqlType.POINTZ if word == "geometry" or word.startswith("geometry(Point") else SqlType.TEXT
+    return _TYPES.get(re.sub(r"\(\d+(,\d+)?\)", "", word), SqlType.TEXT)
 
 
 def listed(session: Session, pool: ReadPool, datastack: str, database: str) -> list[tuple[AnalysisView, Columns]]:

@@ -65,6 +65,7 @@ def moment_query(reading: Reading, stack: Datastack, wanted: AsOf) -> MomentQuer
         look_ups=known.look_ups,
         at=wanted.at,
         margin=timedelta(seconds=known.settings.delta_margin),
+        lateness=timedelta(seconds=known.settings.as_of_margin),
         allow_gaps=wanted.allow_gaps,
         allow_invalid=wanted.allow_invalid,
     )

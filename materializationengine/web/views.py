@@ -19,7 +19,8 @@ from ..storage import version_registry as registry
 from ..storage import view_registry as storage
 from ..storage.annotation_catalog import find as find_table
 from ..storage.models import AnalysisView
-from .answers import Asked, answer
+from ..storage.version_revisions import newest_revision
+from .answers import Asked, answer, refuse_sampled_pages
 from .arguments import MATERIALIZE, Blueprint, generations
 from .auth import check_read, needs
 from .encoders.headers import warn
@@ -56,6 +57,8 @@ class Place:
     stack: Datastack
     database: str
     moment: datetime
+    version_id: int | None = None
+    """The version whose rows they show; None for the live database."""
 
     def view(self, name: str) -> tuple[AnalysisView, Source]:
         """One view. Raises UnknownTable."""
@@ -75,7 +78,7 @@ def place_of_views(datastack: str, number: int) -> Place:
     if number == NEWEST:
         number = max((each.version for each in registry.versions(session, datastack)), default=NEWEST)
     version = registry.readable_version(session, datastack, number)
-    return Place(stack, version.database, version.time_stamp)
+    return Place(stack, version.database, version.time_stamp, version.parent_version or version.id)
 
 
 @generations(blueprint, f"{_VERSION}/views", 3)
@@ -117,13 +120,21 @@ def query_view(body: dict[str, Any], options: dict[str, Any], datastack: str, ve
     place = place_of_views(datastack, version)
     found, source = place.view(view)
     question = simple_question(view, body, count=options["count"], sample=options["random_sample"])
-    if question.after is not None:
-        raise BadQuery("after: the rows of a view have no lasting place; use limit and offset", field="after")
+    refuse_sampled_pages(question)
+    if question.after is not None and place.version_id is None:
+        raise BadQuery("after: the rows of a live view change between pages; ask a version of it", field="after")
     plan = resolve(question, [source])
-    about = f"view {place.database}"
-    asked = Asked(question, plan, place.database, place.moment, about, _percent(place, plan))
+    asked = Asked(question, plan, place.database, place.moment, _about(place), _percent(place, plan))
     notice = [f"View Notice on {view}: {' '.join(found.notice_text.split())}"] if found.notice_text else []
     return warn(answer(asked, options), notice)
+
+
+def _about(place: Place) -> str:
+    """What a cursor is of: a page begins after a number of rows, and a mend changes which they are."""
+    if place.version_id is None:
+        return f"view {place.database}"
+    revision = newest_revision(live_session(place.stack.aligned_volume), place.version_id)
+    return f"view {place.database} {revision}"
 
 
 def _percent(place: Place, plan: QueryPlan) -> float | None:

@@ -8,6 +8,7 @@ import pytest
 
 from materializationengine.domain.errors import BadQuery
 from materializationengine.domain.query import join_question, simple_question
+from materializationengine.domain.query_order import with_cursor, write_cursor
 from materializationengine.domain.query_plan import OutputKind, Source, resolve
 from materializationengine.domain.schemas import schema, schema_names
 
@@ -75,6 +76,32 @@ def test_a_supervoxel_comes_once_and_where_it_was_asked_for() -> None:
     assert of("pre_pt_root_id") == ["pre_pt_supervoxel_id", "pre_pt_root_id"]
     assert of("pre_pt_root_id", "id", "pre_pt_supervoxel_id") == ["pre_pt_root_id", "id", "pre_pt_supervoxel_id"]
     assert of("id", "id") == ["id"]
+
+
+def test_a_cursor_goes_on_after_numbers_that_json_has_not() -> None:
+    plan = resolve(simple_question("synapses", {"order_by": ["size"]}), [SYNAPSES])
+    for word, number in (("NaN", "nan"), ("Infinity", "inf"), ("-Infinity", "-inf")):
+        found = with_cursor(plan, write_cursor("mark", (word, "(0,1)")), "mark")
+        assert found.after is not None and repr(found.after[0]) == number and found.after[1] == "(0,1)"
+    text = resolve(join_question({"tables": TABLES, "order_by": ["cell_type"]}), [CELLS, NUCLEI])
+    assert with_cursor(text, write_cursor("mark", ("NaN", "(0,1)", "(0,2)")), "mark").after == ("NaN", "(0,1)", "(0,2)")
+
+
+def test_a_filter_may_name_a_column_as_the_answer_or_the_client_s_manager_does() -> None:
+    points = Source("points", schema("reference_point"), (1.0, 1.0, 1.0))
+    tables = {"tables": [["points", "target_id"], ["nuclei", "id"]]}
+    for points_, nuclei, asked, number in (
+        ("_ref", "", "pt_root_id_ref", 0),
+        ("_ref", "", "pt_ref_root_id", 0),
+        ("", "_ref", "pt_ref_root_id", 1),
+        ("", "_ref", "id_ref", 1),
+    ):
+        suffixes = {"suffix_map": {"points": points_, "nuclei": nuclei}}
+        question = join_question({**tables, **suffixes, "filter_equal_dict": {"points": {asked: 5}}})
+        (predicate,) = resolve(question, [points, NUCLEI]).predicates
+        assert (predicate.source, predicate.column.name) == (number, asked.replace("_ref", ""))
+    with pytest.raises(BadQuery, match="has no column 'pt_other_root_id'"):
+        resolve(join_question({**tables, "filter_equal_dict": {"points": {"pt_other_root_id": 5}}}), [points, NUCLEI])
 
 
 def test_a_column_that_two_other_tables_have_is_not_guessed() -> None:

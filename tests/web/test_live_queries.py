@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import random
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -158,6 +160,60 @@ def test_what_is_no_root_at_the_moment_is_named(engine: Engine, doors: Doors, da
     passed = doors.ask(day(60), options="allow_invalid_root_ids=true", **asked)
     assert read(passed).num_rows == 0 and str(old) in passed.headers["Warning"]
     assert doors.live(day(0.5), **asked).num_rows > 0
+
+
+def test_a_root_may_be_asked_for_at_the_very_millisecond_of_its_edit(doors: Doors, small_world: Path) -> None:
+    """The graph calls only the old root the latest then, while rows hold the new one (outside_services 1.4)."""
+    log = (small_world / "graph/edits.jsonl").read_text().splitlines()
+    for edit in map(json.loads, log):
+        at = moments.parse(edit["timestamp"])
+        roots = {root for root in doors.live(at)["pre_pt_root_id"].to_pylist() if root}
+        rows = doors.live(at, filter_in_dict={"synapses": {"pre_pt_root_id": sorted(roots)}})
+        assert set(rows["pre_pt_root_id"].to_pylist()) == roots
+
+
+def test_an_id_that_can_be_no_root_is_named_without_the_graph(doors: Doors) -> None:
+    for odd in (-1, 7, -(2**63), 2**63 - 1, (1 << 56) + 5, (2 << 56) + 5):
+        asked = {"filter_in_dict": {"synapses": {"pre_pt_root_id": [odd, 0]}}}
+        refused = doors.ask(day(3), **asked)
+        assert refused.status_code == 400 and refused.json["details"]["root_ids"] == [odd]
+        passed = doors.ask(day(3), options="allow_invalid_root_ids=true", **asked)
+        assert passed.status_code == 200 and set(read(passed)["pre_pt_root_id"].to_pylist()) <= {0}
+
+
+def test_whatever_a_calendar_has_is_a_moment_and_whatever_a_table_has_an_order(doors: Doors) -> None:
+    last, rows = datetime.max.replace(tzinfo=BIRTH.tzinfo), by_id(doors.live(day(61)))
+    assert by_id(doors.live(last)).equals(rows)
+    chosen = {"filter_equal_dict": {"synapses": {"pre_pt_root_id": max(rows["pre_pt_root_id"].to_pylist())}}}
+    assert doors.live(last, **chosen).num_rows > 0
+    assert doors.ask(datetime.min.replace(tzinfo=BIRTH.tzinfo)).status_code == 404
+    ordered = doors.live(day(61), order_by=["-valid"], limit=5)
+    assert ordered["id"].to_pylist() == rows["id"].to_pylist()[:5]
+
+
+def test_an_edit_that_the_log_tells_of_later_counts_from_its_own_moment(
+    engine: Engine, small_world: Path, datastack: str
+) -> None:
+    """The log lists edits by when they were written; as late as the margin says, they are part of the answer."""
+    engine.load(small_world, datastack, day(20))
+    engine.upload_synapses(small_world, datastack, BIRTH)
+    engine.run(RunKind.INGEST, datastack, as_of=BIRTH)
+    log = [json.loads(line) for line in (small_world / "graph/edits.jsonl").read_text().splitlines()]
+    late = [moments.parse(edit["timestamp"]) for edit in log if moments.parse(edit["timestamp"]) > day(20)]
+    engine.neighbors.faults(visibility_delay_s=1.0, datastack=datastack)
+    try:
+        engine.edit(datastack, late[-1])
+    finally:
+        engine.neighbors.mend()
+    time.sleep(1.5)
+    app = create_app(replace(engine.services.settings, auth_disabled=True, as_of_margin=2.0, delta_margin=0.0))
+    doors, oracle = Doors(app, datastack), Oracle(small_world)
+    for at in late:
+        rows = by_id(doors.live(at))
+        for side in ("pre", "post"):
+            objects = oracle.objects_of(rows[f"{side}_pt_supervoxel_id"].to_numpy(), at)
+            assert same_partition(rows[f"{side}_pt_root_id"].to_numpy(), objects), at
+    parts(app).close()
 
 
 def test_a_moment_is_told_in_the_headers(doors: Doors) -> None:

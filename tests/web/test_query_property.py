@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
@@ -13,7 +10,8 @@ from hypothesis import HealthCheck, given, note, settings
 from hypothesis import strategies as st
 
 from . import frozen
-from .asking import flat, holds, post, read
+from .asking import post, read
+from .brute import Asked, Brute, Tables, as_text
 from .test_queries import BOOLEANS, INTEGERS, NUMBERS, TEXTS, one_filter
 
 CHAINS: list[list[list[str]]] = [
@@ -29,36 +27,6 @@ CHAINS: list[list[list[str]]] = [
 
 UNITS = [None, [1, 1, 1], [4, 4, 40], [8, 8, 40], [0.5, 2, 3], [64, 64, 40]]
 SUFFIXES = ["", "_a", "_b"]
-
-
-@dataclass
-class Asked:
-    """A question, in the words of the API and for the brute force."""
-
-    tables: list[list[str]]
-    filters: list[tuple[str, str, str, Any]]
-    order: list[str] = field(default_factory=list)
-    limit: int | None = None
-    offset: int = 0
-    columns: Any = None
-    suffixes: dict[str, str] | None = None
-    units: list[float] | None = None
-
-    @property
-    def names(self) -> list[str]:
-        return [name for name, _ in self.tables]
-
-    def body(self) -> dict[str, Any]:
-        body: dict[str, Any] = {"order_by": self.order, "limit": self.limit, "offset": self.offset}
-        body |= {"suffix_map": self.suffixes, "desired_resolution": self.units}
-        body["select_column_map" if isinstance(self.columns, dict) else "select_columns"] = self.columns
-        for kind, table, column, value in self.filters:
-            body.setdefault(kind, {}).setdefault(table, {})[column] = value
-        return body if len(self.tables) == 1 else {**body, "tables": self.tables}
-
-    def path(self, version: int) -> str:
-        one = f"table/{self.names[0]}/" if len(self.tables) == 1 else ""
-        return f"version/{version}/{one}query"
 
 
 @st.composite
@@ -104,93 +72,8 @@ def columns_of(table: str) -> list[str]:
 EXAMPLES: dict[str, frozen.Row] = {name: rows[0] for name, rows in frozen.make_rows().items()}
 
 
-class Brute:
-    """The answer by going through every row."""
-
-    def __init__(self, rows: frozen.Rows, asked: Asked) -> None:
-        self._rows, self._asked = rows, asked
-
-    def rows(self) -> list[frozen.Row]:
-        """All rows that pass, each with its place in every table, in the order asked."""
-        found = [pair for pair in self._joined() if all(self._passes(pair, *each) for each in self._asked.filters)]
-        found.sort(key=lambda pair: [place for place, _ in pair])
-        for text in reversed(self._asked.order):
-            table, column = self._of(text.removeprefix("-"))
-            values: list[list[Any]] = [[], []]
-            for pair in found:
-                values[pair[table][1][column] is None].append(pair)
-            # Python's sort leaves equal ones as they were, reversed or not: ties stay in the order before.
-            values[0].sort(key=by(table, column), reverse=text.startswith("-"))
-            found = values[0] + values[1]
-        return [self._output([row for _, row in pair]) for pair in found]
-
-    def page(self) -> list[frozen.Row]:
-        """Those of the page asked for."""
-        found, asked = self.rows(), self._asked
-        return found[asked.offset :] if asked.limit is None else found[asked.offset : asked.offset + asked.limit]
-
-    def _joined(self) -> Iterator[list[tuple[int, frozen.Row]]]:
-        (first, column), *others = self._asked.tables
-        for place, row in enumerate(self._rows[first]):
-            matches = [
-                [(n, r) for n, r in enumerate(self._rows[name]) if r[its] is not None and r[its] == row[column]]
-                for name, its in others
-            ]
-            for rest in itertools.product(*matches):
-                yield [(place, row), *rest]
-
-    def _of(self, column: str) -> tuple[int, str]:
-        return next((n, column) for n, name in enumerate(self._asked.names) if column in EXAMPLES[name])
-
-    def _passes(self, pair: list[tuple[int, frozen.Row]], kind: str, table: str, column: str, value: Any) -> bool:
-        return holds(pair[self._asked.names.index(table)][1], kind, column, value)
-
-    def _output(self, pair: list[frozen.Row]) -> frozen.Row:
-        selected = [self._selected(name) for name in self._asked.names]
-        shared = {c for one, other in itertools.combinations(selected, 2) for c in one if c in other}
-        out: frozen.Row = {}
-        units = self._asked.units or frozen.RESOLUTION[self._asked.names[-1]]
-        for name, row, columns in zip(self._asked.names, pair, selected, strict=True):
-            scales = [have / want for have, want in zip(frozen.RESOLUTION[name], units, strict=True)]
-            for column in columns:
-                suffix = (self._asked.suffixes or {})[name] if column in shared else ""
-                values = flat({column: row[column]})
-                for key, value in values.items():
-                    out[renamed(key, column, suffix)] = scaled(key, column, value, scales)
-        return out
-
-    def _selected(self, table: str) -> list[str]:
-        chosen = self._asked.columns
-        if chosen is None:
-            return columns_of(table)
-        names = chosen[table] if isinstance(chosen, dict) else [c for c in chosen if c in EXAMPLES[table]]
-        found: list[str] = []
-        for name in names:
-            brought = name.replace("_root_id", "_supervoxel_id")
-            if brought != name and brought not in names:
-                found.append(brought)
-            found.append(name)
-        return found
-
-
-def by(table: int, column: str) -> Callable[[Any], Any]:
-    return lambda pair: pair[table][1][column]
-
-
-def renamed(key: str, column: str, suffix: str) -> str:
-    return column + suffix + key.removeprefix(column)
-
-
-def scaled(key: str, column: str, value: Any, scales: list[float]) -> Any:
-    if key == column or value is None:
-        return value
-    return value * scales["xyz".index(key[-1])]
-
-
-def as_text(row: frozen.Row) -> str:
-    """A row as it can be sorted; 44.0 and 44 are one number."""
-    whole = {name: int(v) if isinstance(v, float) and v.is_integer() else v for name, v in row.items()}
-    return str(sorted(whole.items()))
+def tables_of(rows: frozen.Rows) -> Tables:
+    return Tables(rows, {name: columns_of(name) for name in EXAMPLES}, frozen.RESOLUTION)
 
 
 def told_apart(asked: Asked, client: FlaskClient, version: int) -> list[frozen.Row] | None:
@@ -211,7 +94,7 @@ def test_random_questions_against_every_row(client: FlaskClient, rows: frozen.Ro
     got = told_apart(asked, client, version)
     if got is None:
         return
-    expected = Brute(rows, asked).page()
+    expected = Brute(tables_of(rows), asked).page()
     ordered = len(asked.tables) == 1 or asked.order or asked.limit is not None or asked.offset
     note(f"{asked.path(version)} {asked.body()}")
     assert got == expected if ordered else sorted(map(as_text, got)) == sorted(map(as_text, expected))
@@ -222,7 +105,7 @@ def test_random_questions_against_every_row(client: FlaskClient, rows: frozen.Ro
 def test_pages_by_cursor_add_up_to_every_row(
     client: FlaskClient, rows: frozen.Rows, asked: Asked, version: int, size: int
 ) -> None:
-    asked.offset, asked.limit = 0, max(size, len(Brute(rows, asked).rows()) // 6)
+    asked.offset, asked.limit = 0, max(size, len(Brute(tables_of(rows), asked).rows()) // 6)
     seen: list[frozen.Row] = []
     cursor: str | None = ""
     while cursor is not None:
@@ -232,7 +115,7 @@ def test_pages_by_cursor_add_up_to_every_row(
         assert answer.status_code == 200, answer.text
         seen += read(answer).to_pylist()
         cursor = answer.headers.get("X-Next-Cursor")
-    assert seen == Brute(rows, asked).rows()
+    assert seen == Brute(tables_of(rows), asked).rows()
 
 
 @settings(QUIETLY, max_examples=40)
@@ -241,7 +124,7 @@ def test_counts_and_samples_against_every_row(
     client: FlaskClient, rows: frozen.Rows, asked: Asked, version: int, sample: int | None
 ) -> None:
     asked.columns, asked.order, asked.limit, asked.offset = None, [], None, 0
-    every = Brute(rows, asked).rows()
+    every = Brute(tables_of(rows), asked).rows()
     counted = read(post(client, asked.path(version), asked.body(), "count=true")).to_pylist()
     assert counted == [{"count": len(every)}]
     if sample is None:
@@ -258,4 +141,4 @@ def test_the_brute_force_can_disagree(client: FlaskClient, rows: frozen.Rows, ve
     asked = Asked([["synapses", "id"]], [], limit=50, suffixes={"synapses": ""})
     got = told_apart(asked, client, version)
     asked.order = ["-id"]
-    assert got != Brute(rows, asked).page()
+    assert got != Brute(tables_of(rows), asked).page()

@@ -9,6 +9,7 @@ from functools import lru_cache
 
 import pyarrow as pa
 
+from ...domain.errors import BadQuery
 from ...domain.query_plan import OutputKind, QueryPlan
 
 CONTENT_TYPE = "data.arrow"
@@ -79,9 +80,17 @@ def encode(schema: pa.Schema, batches: Iterable[pa.RecordBatch], codec: str | No
 
 
 def typed(schema: pa.Schema, batch: pa.RecordBatch) -> pa.RecordBatch:
-    """A batch in the types and under the names of the answer."""
-    alike = batch.schema.types == schema.types
-    return pa.RecordBatch.from_arrays((batch if alike else batch.cast(_bare(schema))).columns, schema=schema)
+    """A batch in the types and under the names of the answer. Raises BadQuery for a moment that pandas cannot hold."""
+    if batch.schema.types == schema.types:
+        return pa.RecordBatch.from_arrays(batch.columns, schema=schema)
+    # PostgreSQL cuts a name after 63 bytes.
+    named = batch.rename_columns(schema.names)
+    try:
+        columns = named.cast(_bare(schema)).columns
+    except pa.ArrowInvalid as error:
+        told = f"{error}: such a moment fits JSON rows only; leave its column out, or ask with return_pyarrow=false"
+        raise BadQuery(told, field="select_columns") from error
+    return pa.RecordBatch.from_arrays(columns, schema=schema)
 
 
 def _bare(schema: pa.Schema) -> pa.Schema:

@@ -19,13 +19,17 @@ NEXT_CURSOR = "X-Next-Cursor"
 ANSWERED_FROM = "X-Answered-From"
 """`live` where a version's database is gone, so that its rows come from the live tables."""
 
+_LONGEST = 4000
+"""Letters of one warning: clients give up on a header of 64 kB, and with it on the whole answer."""
+
 
 def describe(response: Response, plan: QueryPlan) -> Response:
     """Say what the columns are called and in which units positions are."""
     response.headers["dataframe_resolution"] = resolution(plan.resolution)
     names = {table: dict(columns) for table, columns in plan.names.items()}
     # Clients keep this text as it is; it has always been a Python literal. The JSON is for everybody else.
-    response.headers["column_names"] = repr(names)
+    # A header has no letters beyond Latin-1, and names may.
+    response.headers["column_names"] = ascii(names)
     response.headers["X-Column-Names"] = json.dumps(names)
     response.headers["Vary"] = "Accept, Accept-Encoding"
     return response
@@ -39,7 +43,8 @@ def resolution(units: Resolution) -> str:
 def warn(response: Response, texts: list[str]) -> Response:
     """One `Warning` line for each text."""
     for text in texts:
-        plain = "".join(letter if 31 < ord(letter) < 127 and letter not in '"\\' else " " for letter in text)
+        short = text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
+        plain = "".join(letter if 31 < ord(letter) < 127 and letter not in '"\\' else " " for letter in short)
         response.headers.add("Warning", f'299 - "{plain}"')
     return response
 

@@ -2,34 +2,15 @@
 
 from __future__ import annotations
 
-import datetime
 import json
 import sys
 import warnings
 
-import numpy as np
-import pandas as pd
 from caveclient import CAVEclient
+from frames import told
 
 warnings.simplefilter("ignore")
 asked = json.load(sys.stdin)
-
-
-def plain(value):
-    if isinstance(value, np.ndarray):
-        return [plain(each) for each in value]
-    if isinstance(value, datetime.datetime):
-        return value.isoformat()
-    if isinstance(value, (list, dict, str)):
-        return value
-    if value is None or value is pd.NA or (isinstance(value, float) and np.isnan(value)):
-        return None
-    return value.item() if hasattr(value, "item") else value
-
-
-def told(frame):
-    rows = [[plain(value) for value in row] for row in frame.itertuples(index=False)]
-    return {"columns": list(frame.columns), "dtypes": [str(kind) for kind in frame.dtypes], "rows": rows}
 
 
 client = CAVEclient(asked["datastack"], server_address=asked["server"], auth_token="0" * 32)
