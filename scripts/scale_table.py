@@ -66,7 +66,7 @@ def needs() -> str:
 
 def _ingest_rate() -> float:
     """Rows a second of the newest benchmark's ingest."""
-    (part,) = (part for part in bench_tables._parts(bench_tables._newest()) if part["part"] == "ingest")
+    part = next(part for part in bench_tables.newest()["parts"] if part["part"] == "ingest")
     return float(part["rows"]) / float(part["seconds"])
 
 
