@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from typing import cast
 
 from redis import Redis
 from redis.exceptions import RedisError
@@ -33,18 +34,18 @@ class Broker:
     def now(self) -> float:
         """Unix seconds by Redis's clock. Raises GatewayUnavailable."""
         with _told():
-            seconds, micros = self._redis.time()
+            seconds, micros = cast("tuple[int, int]", self._redis.time())
         return seconds + micros / 1e6
 
     def eviction(self) -> str | None:
         """What Redis does when its memory is full; None where a managed one does not say."""
         with _told():
-            return {**self._redis.info("memory")}.get("maxmemory_policy")
+            return cast("dict[str, str]", self._redis.info("memory")).get("maxmemory_policy")
 
     def depths(self, queues: Iterable[str]) -> Mapping[str, int]:
         """Messages that wait in each queue. Raises GatewayUnavailable."""
         with _told():
-            return {name: int(self._redis.llen(name)) for name in queues}
+            return {name: cast("int", self._redis.llen(name)) for name in queues}
 
     def count_call(self, outcome: str, seconds: float) -> None:
         """Add a call of the graph to the figures; where Redis does not answer it goes uncounted."""

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Self, cast
 
 import psycopg2
 import redis
@@ -150,7 +150,7 @@ class Assembly:
         """
         client = redis.Redis.from_url(self._variables()["CELERY_BROKER_URL"])
         try:
-            waiting = [c for c in client.client_list() if c["cmd"].lower() == "brpop"]
+            waiting = [c for c in cast("list[dict[str, str]]", client.client_list()) if c["cmd"].lower() == "brpop"]
         except redis.RedisError:
             return False
         finally:
