@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 from redis import Redis
 from redis.exceptions import RedisError
@@ -27,7 +28,8 @@ class Broker:
     """The Redis behind Celery. Connections are made when they are needed, and survive a fork."""
 
     def __init__(self, url: str) -> None:
-        self._redis = Redis.from_url(url, socket_timeout=TIMEOUT, socket_connect_timeout=TIMEOUT)
+        # Its types do not tell this client from the asynchronous one.
+        self._redis: Any = Redis.from_url(url, socket_timeout=TIMEOUT, socket_connect_timeout=TIMEOUT)
         self._deaf_until = 0.0
 
     def now(self) -> float:
@@ -62,7 +64,7 @@ class Broker:
     def graph_times(self) -> tuple[GraphTimes, ...]:
         """Calls of the graph by outcome, of all processes. Raises GatewayUnavailable."""
         with _told():
-            counted = {key.decode(): float(value) for key, value in self._redis.hgetall(_GRAPH).items()}  # type: ignore[union-attr]
+            counted = {key.decode(): float(value) for key, value in self._redis.hgetall(_GRAPH).items()}
         outcomes = sorted({key.partition(" ")[0] for key in counted})
         return tuple(_times(outcome, counted) for outcome in outcomes)
 
