@@ -18,7 +18,7 @@ from .kernel.urls import masked, password
 DEVELOPMENT_DATABASE = "postgresql+psycopg2://postgres:materialize@127.0.0.1:5432/postgres"
 """Fits the README's `docker run ... -e POSTGRES_PASSWORD=materialize -p 5432:5432 postgis/postgis`."""
 
-DATASTACK_TOKEN = "graph_token"
+DATASTACK_TOKEN = "graph_token"  # nosec B105 # a file's name
 """The file of a datastack's own token, in its folder under MATERIALIZATION_DATASTACK_SECRETS."""
 
 _PREFIXES = ("MATERIALIZATION_", "MATENGINE_")

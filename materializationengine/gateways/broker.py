@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import cast
+from typing import Any
 
 from redis import Redis
 from redis.exceptions import RedisError
@@ -28,24 +28,25 @@ class Broker:
     """The Redis behind Celery. Connections are made when they are needed, and survive a fork."""
 
     def __init__(self, url: str) -> None:
-        self._redis = Redis.from_url(url, socket_timeout=TIMEOUT, socket_connect_timeout=TIMEOUT)
+        # Its types do not tell this client from the asynchronous one.
+        self._redis: Any = Redis.from_url(url, socket_timeout=TIMEOUT, socket_connect_timeout=TIMEOUT)
         self._deaf_until = 0.0
 
     def now(self) -> float:
         """Unix seconds by Redis's clock. Raises GatewayUnavailable."""
         with _told():
-            seconds, micros = cast("tuple[int, int]", self._redis.time())
+            seconds, micros = self._redis.time()
         return seconds + micros / 1e6
 
     def eviction(self) -> str | None:
         """What Redis does when its memory is full; None where a managed one does not say."""
         with _told():
-            return cast("dict[str, str]", self._redis.info("memory")).get("maxmemory_policy")
+            return {**self._redis.info("memory")}.get("maxmemory_policy")
 
     def depths(self, queues: Iterable[str]) -> Mapping[str, int]:
         """Messages that wait in each queue. Raises GatewayUnavailable."""
         with _told():
-            return {name: cast("int", self._redis.llen(name)) for name in queues}
+            return {name: int(self._redis.llen(name)) for name in queues}
 
     def count_call(self, outcome: str, seconds: float) -> None:
         """Add a call of the graph to the figures; where Redis does not answer it goes uncounted."""
@@ -63,7 +64,7 @@ class Broker:
     def graph_times(self) -> tuple[GraphTimes, ...]:
         """Calls of the graph by outcome, of all processes. Raises GatewayUnavailable."""
         with _told():
-            counted = {key.decode(): float(value) for key, value in self._redis.hgetall(_GRAPH).items()}  # type: ignore[union-attr]
+            counted = {key.decode(): float(value) for key, value in self._redis.hgetall(_GRAPH).items()}
         outcomes = sorted({key.partition(" ")[0] for key in counted})
         return tuple(_times(outcome, counted) for outcome in outcomes)
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Self, cast
+from typing import Any, Self
 
 import psycopg2
 import redis
@@ -148,9 +148,10 @@ class Assembly:
 
         Asking Celery itself costs a second of both cores; a waiting worker stands in a blocking pop.
         """
-        client = redis.Redis.from_url(self._variables()["CELERY_BROKER_URL"])
+        # Its types do not tell this client from the asynchronous one.
+        client: Any = redis.Redis.from_url(self._variables()["CELERY_BROKER_URL"])
         try:
-            waiting = [c for c in cast("list[dict[str, str]]", client.client_list()) if c["cmd"].lower() == "brpop"]
+            waiting = [c for c in client.client_list() if c["cmd"].lower() == "brpop"]
         except redis.RedisError:
             return False
         finally:
