@@ -257,7 +257,7 @@ def scene(engine: Engine, small_world: Path, tmp_path: Path, datastack: str) -> 
 
 @pytest.fixture
 def judge(engine: Engine, scene: Scene) -> Iterator[Judge]:
-    app = create_app(replace(engine.services.settings, auth_disabled=True))
+    app = create_app(replace(engine.services.settings, auth_disabled=True, localcave_url=engine.neighbors.url))
     yield Judge(scene, app)
     parts(app).close()
 
