@@ -10,7 +10,7 @@ import io
 import os
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import TracebackType
 from typing import IO, Any, Self
 
@@ -213,15 +213,20 @@ def copy_between(
         finally:
             reader.close()
             thread.join()
+        if failures:
+            raise failures[0]
         return int(cursor.rowcount)
 
 
 def _copy_out(source: psycopg2.extensions.connection, sql: str, write_end: int, failures: list[BaseException]) -> None:
-    try:
-        with os.fdopen(write_end, "wb", _PIPE_BUFFER) as writer, source.cursor() as cursor:
-            cursor.copy_expert(sql, writer)
-    except (psycopg2.Error, OSError) as error:
-        failures.append(error)
+    # What went wrong must be known before the pipe is closed: its end alone looks like the end of the table.
+    with suppress(BrokenPipeError), os.fdopen(write_end, "wb", _PIPE_BUFFER) as writer:
+        try:
+            with source.cursor() as cursor:
+                cursor.copy_expert(sql, writer)
+            writer.flush()
+        except (psycopg2.Error, OSError) as error:
+            failures.append(error)
 
 
 class _FailingReader:

@@ -42,6 +42,10 @@ Model = TypeVar("Model", bound=Base)
 _Asked = Select[*tuple[Any, ...]]
 
 
+_LARGEST = 2**31 - 1
+"""The largest number that a version can have: its column is an integer, and so is the parameter of what was planned."""
+
+
 @dataclass(frozen=True, slots=True)
 class Found:
     """A version that can be read, and the tables of it that were named, in the order of the names."""
@@ -54,6 +58,8 @@ class Found:
 
 def of_version(cluster: Cluster, stack: Datastack, number: int, names: Sequence[str]) -> Found | None:
     """A version and some of its tables; None unless it can be read and has them all."""
+    if number > _LARGEST:
+        return None
     about = {"datastack": stack.name, "number": number, "pcg_table": stack.pcg_table, "names": list(names)}
     rows = _rows(cluster, stack.aligned_volume, _version_asked(), about)
     row = _model(AnalysisVersion, rows[0], 0) if rows else None

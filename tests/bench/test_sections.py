@@ -25,7 +25,7 @@ def sound(figures: list[Figure], rows: int) -> None:
         assert figure.seconds > 0
         assert figure.floor > 0
         assert figure.rows == rows
-        assert 50 < figure.peak_mb < 500
+        assert figure.peak_mb > 50  # of this process, where the section has none of its own
 
 
 def test_reads_tell_points_and_downloads(tmp_path: Path) -> None:

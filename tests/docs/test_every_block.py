@@ -32,7 +32,7 @@ TESTED = {
     "localcave.md: ": "docs/test_other_pages.py",
     "l1db/index.md: cp ": "docs/test_other_pages.py",
     "l1db/database.md: ": "docs/test_other_pages.py",
-    "l1db/measurements.md: python bench/visits.py": "l1dbproto/test_l1_bench.py",
+    "l1db/measurements.md: python -m bench.visits": "l1dbproto/test_l1_bench.py",
     "workflows.rst: column_mapping": "docs/test_blocks.py",
     "workflows.rst: matengine run incremental": "acceptance/test_examples.py",
     "README.md: from caveclient": "acceptance/test_main_job.py",

@@ -90,7 +90,7 @@ def test_it_works_without_a_mouse(browser: Any, base_url: str, rows: frozen.Rows
     browser.switch_to.active_element.send_keys("nucl", Keys.ENTER)
     # The address changes before the page that answers it is there.
     WebDriverWait(browser, 10).until(lambda found: _status(found).endswith("found"))
-    names = [each.text for each in browser.find_elements("css selector", "#tables th[scope=row]")]
+    names = [each.text for each in browser.find_elements("css selector", "[aria-labelledby=tables] th[scope=row]")]
     assert "nuclei" in names and "synapses" not in names and _status(browser).split()[0] == str(len(names))
     assert browser.current_url.endswith("?search=nucl")
     assert browser.find_element("id", "search").get_attribute("value") == "nucl"
