@@ -16,7 +16,8 @@ CREATE TABLE {born} (root bigint NOT NULL, born timestamp NOT NULL)
 SELECT root FROM pg_temp.asked_roots a WHERE NOT EXISTS (SELECT 1 FROM {born} b WHERE b.root = a.root) ORDER BY root
 
 -- fill_born --
-INSERT INTO {born} (root, born) SELECT root, born FROM pg_temp.dated
+-- There is a key where a worker of an earlier release made the table.
+INSERT INTO {born} (root, born) SELECT root, born FROM pg_temp.dated ON CONFLICT DO NOTHING
 
 -- stage_supervoxels --
 -- What must be asked, with the root that it has now, of all tables at once. Sorted, so its index is built in one go.
