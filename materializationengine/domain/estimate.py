@@ -37,6 +37,10 @@ class Seconds:
     runs: int
 
 
+_HANDS, _WORTHWHILE = 4, 20_000
+"""Units for workers side by side, and how many supervoxels are worth a unit of their own (m: 20 ms to begin one)."""
+
+
 @dataclass(frozen=True, slots=True)
 class Estimate:
     """A run beforehand. `free` is None where the database's disk cannot be seen, `seconds` where no run came before."""
@@ -63,7 +67,7 @@ def expect(
     rows = plan.upload.rows if plan.upload is not None else sum(size.rows for size in sizes)
     points = _points(plan, {size.table: size.rows for size in sizes})
     asked = points if _asks_roots(plan.kind) else 0
-    units = sum(len(step.units) for step in plan.steps) + (ceil(asked / lookup_batch) if asked else 0)
+    units = sum(len(step.units) for step in plan.steps) + lookup_units(asked, lookup_batch)
     return Estimate(
         tables=1 if plan.upload is not None else len(plan.tables),
         rows=rows,
@@ -73,6 +77,11 @@ def expect(
         free=free,
         seconds=seconds(rows, earlier),
     )
+
+
+def lookup_units(asked: int, batch: int) -> int:
+    """Among how many units a look-up is divided: none gets more than a batch, and a few workers have work each."""
+    return max(ceil(asked / batch), min(_HANDS, ceil(asked / _WORTHWHILE)))
 
 
 def _asks_roots(kind: RunKind) -> bool:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from functools import partial
+from functools import partial, reduce
+from operator import add
 
 import numpy as np
 
@@ -17,7 +18,7 @@ from ..domain.schemas import BoundPoint, Role, schema
 from ..kernel.columns import Connection
 from ..kernel.trace import Threads
 from ..storage import frozen_build, frozen_checks, frozen_indexes, version_publishing, version_rebuild
-from ..storage.content_digest import FACT, content
+from ..storage.content_digest import FACT, Content, content
 from ..storage.tables import Shape, merged_shape, split_shapes
 from ..storage.version_content import source
 from .work import Report, Work
@@ -117,8 +118,9 @@ def index(work: Work, args: Index) -> Report:
 def verify(work: Work, args: Verify) -> Report:
     """Count, compare digests, ask roots again. Raises VerificationFailed."""
     table = _frozen_table(work, args.table)
-    with Threads(1) as beside:
-        content = beside.submit(_content, work, table)
+    parts = work.settings.copy_threads
+    with Threads(parts) as beside:
+        contents = [beside.submit(_content, work, table, (part, parts)) for part in range(parts)]
         _compare(work, args)
         checked = _check_rows(work, table, [(_shape(work, name), rows) for name, rows, _ in args.digests])
     facts = {
@@ -127,7 +129,7 @@ def verify(work: Work, args: Verify) -> Report:
         "digest": args.digests[0][2],
         "digests": {name: digest for name, _, digest in args.digests},
         "software": __version__,
-        FACT: content.result(),
+        FACT: reduce(add, (found.result() for found in contents)).digest,
         **checked,
     }
     return Report(args.digests[0][1], facts)
@@ -140,12 +142,12 @@ def _compare(work: Work, args: Verify) -> None:
             raise VerificationFailed(f"{name}: {found.rows} rows, digest {found.text}; copied {rows}, digest {digest}")
 
 
-def _content(work: Work, table: TablePlan) -> str:
-    """The digest that readers can recompute from their answers."""
+def _content(work: Work, table: TablePlan, part: tuple[int, int]) -> Content:
+    """What readers can recompute from their answers, of one part of the rows: a part for each thread."""
     split = work.plan.version_plan.split
     with work.cluster.connect(_build(work), "digest") as connection:
         known = source(connection, table.name, table.schema, work.plan.stack.pcg_table, split)
-        return content(connection, known, work.plan.moment).digest
+        return content(connection, known, work.plan.moment, part)
 
 
 def _check_rows(work: Work, table: TablePlan, shapes: list[tuple[Shape, int]]) -> dict[str, int]:

@@ -56,10 +56,10 @@ def scan(work: Work, args: Scan) -> Report:
     stage.stage([Outdated(table, args.everything or mark is None, mark is not None) for table, mark in behind])
     ranges = stage.ranges(work.settings.lookup_batch)
     units = tuple(
-        UnitSpec("update_roots.look_up", to_json(LookUp(first, last)), f"{size} supervoxels")
-        for first, last, size in ranges
+        UnitSpec("update_roots.look_up", to_json(LookUp(first, last)), f"from supervoxel {first}")
+        for first, last in ranges
     )
-    return Report(sum(size for *_, size in ranges), {"expired_roots": expired}, units)
+    return Report(stage.staged(), {"expired_roots": expired}, units)
 
 
 def _marks(work: Work) -> list[tuple[TablePlan, datetime | None]]:

@@ -21,18 +21,34 @@ FACT = "content"
 """Under which name a table's digest stands among what its verification found."""
 
 
+WHOLE = (0, 1)
+"""The only part of a table that is not divided."""
+
+
 @dataclass(frozen=True, slots=True)
 class Content:
-    """Rows and digest of a table, as its readers see it."""
+    """Rows of a table or of a part of it, as its readers see it, and the sums of their four words modulo 2^64."""
 
     rows: int
-    digest: str
+    words: tuple[int, ...]
+
+    @property
+    def digest(self) -> str:
+        """The four sums as 64 hexadecimal digits."""
+        return "".join(f"{word:016x}" for word in self.words)
+
+    def __add__(self, other: Content) -> Content:
+        return Content(self.rows + other.rows, tuple(_sum(*pair) for pair in zip(self.words, other.words, strict=True)))
 
 
-def content(connection: Connection, source: Source, moment: datetime) -> Content:
-    """Reads the whole table once."""
+def content(connection: Connection, source: Source, moment: datetime, part: tuple[int, int] = WHOLE) -> Content:
+    """Reads the whole table once, or of n parts (k, n) the rows whose id leaves k; parts add up to the whole."""
     plan = resolve(Question((source.name,)), [source])
     columns = ", ".join(f"a.{quote(output.name)}" for output in plan.outputs)
-    found = connection.one(sql("content", "digest", columns=columns, select=query_sql.select(plan, moment)))
-    rows, *words = found or (0, "0", "0", "0", "0")
-    return Content(rows, "".join(f"{int(word) % (1 << 64):016x}" for word in words))
+    select = query_sql.select(plan, moment)
+    rows, *words = connection.rows(sql("content", "digest", columns=columns, select=select), *part)[0]
+    return Content(rows, tuple(_sum(int(word)) for word in words))
+
+
+def _sum(*words: int) -> int:
+    return sum(words) % (1 << 64)

@@ -105,6 +105,9 @@ class Snapshot:
         with connection.cursor() as cursor:
             cursor.execute("SET TRANSACTION SNAPSHOT " + literal(self.name))
             cursor.execute("SET LOCAL work_mem = '256MB'")
+            # A copy has a processor to spare while it sorts, and the planner would rather send few rows between
+            # processes (m: a million synapses' first row after 1.1 s instead of 2.6 s).
+            cursor.execute("SET LOCAL parallel_tuple_cost = 0")
         return connection
 
     def marks(self) -> dict[str, datetime | None]:

@@ -9,6 +9,7 @@ from datetime import datetime
 import numpy as np
 import pyarrow as pa
 
+from ..domain.estimate import lookup_units
 from ..domain.plan import TablePlan
 from ..domain.ports import Ids, RootLookup
 from ..domain.schemas import BoundPoint, schema
@@ -16,6 +17,12 @@ from ..kernel import moments
 from ..kernel.columns import Connection
 from .sql import literal, quote, sql
 from .tables import qualified
+
+_END = 1 << 63
+"""What no supervoxel reaches, as the database has them."""
+
+_PARALLEL = "SET LOCAL parallel_tuple_cost = 0"
+"""Such a pass has the database nearly for itself, and the planner would rather send few rows between processes."""
 
 _MANY = 0.05
 """Staged supervoxels for each row of a table from which one pass is cheaper than its indexes (m, at 1M rows)."""
@@ -64,6 +71,7 @@ class RootStage:
         parts = [self._supervoxels(one, point) for one in outdated for point in _points(one.table)]
         empty = "SELECT NULL::bigint AS supervoxel, NULL::bigint AS held WHERE false"
         union = " UNION ALL ".join(parts) or empty
+        self._connection.execute(_PARALLEL)
         self._connection.execute(sql("roots", "stage_supervoxels", **self._names, parts=union))
         self._connection.execute(sql("roots", "index_staged", **self._names))
         self._connection.execute(f"ANALYZE {self._names['asked']}")
@@ -73,12 +81,17 @@ class RootStage:
         statement = "all_supervoxels" if outdated.everything else "outdated_supervoxels"
         return sql("roots", statement, **self._names, **_columns(outdated.table, point), held=held)
 
-    def ranges(self, batch: int) -> list[tuple[int, int, int]]:
-        """(first, last, how many) of batches of staged supervoxels: at most `batch` each, and of one size."""
-        staged = int(self._connection.value(sql("roots", "count_staged", **self._names)))
-        size = -(-staged // max(1, -(-staged // batch)))
-        found = self._connection.rows(sql("roots", "stage_ranges", **self._names), max(1, size))
-        return [(first, last, many) for first, last, many in found]
+    def staged(self) -> int:
+        """How many pairs of a supervoxel and a root that it has are to be asked."""
+        return int(self._connection.value(sql("roots", "count_staged", **self._names)))
+
+    def ranges(self, batch: int) -> list[tuple[int, int]]:
+        """First and last of ranges of staged supervoxels: about as many in each, and no more than `batch`."""
+        staged = self.staged()
+        size = -(-staged // max(1, lookup_units(staged, batch)))
+        starts = self._connection.rows(sql("roots", "range_starts", **self._names), max(1, size))
+        first = sorted({start for (start,) in starts})
+        return [(begin, end - 1) for begin, end in zip(first, [*first[1:], _END], strict=True)] if first else []
 
     def range(self, first: int, last: int) -> tuple[Ids, pa.Table]:
         """Staged supervoxels in [first, last], sorted, and the staged pairs of `supervoxel` and `held` root."""
@@ -100,7 +113,7 @@ class RootStage:
         self._connection.execute("CREATE TEMPORARY TABLE held (supervoxel bigint, root bigint) ON COMMIT DROP")
         kept = pairs.filter(pa.array(replaced)).rename_columns(["supervoxel", "root"])
         self._connection.append("held", kept, temporary=True)
-        self._connection.execute(sql("roots", "hold_roots"), pcg_table)
+        self._connection.execute(sql("roots", "hold_roots", pcg_table=literal(pcg_table)))
 
     def undated(self, roots: Ids) -> Ids:
         """Those of the roots whose beginning was not asked yet, sorted."""
@@ -128,8 +141,8 @@ class RootStage:
         # Nobody analyzes the answers: it would hold a lock until the end, and the tables of a run would wait for each
         # other. Without knowing them the planner sorts everything for a merge.
         self._connection.execute("SET LOCAL enable_mergejoin = off")
+        self._connection.execute(_PARALLEL)
         self._connection.execute(self._patch(table, points, everything))
-        self._connection.execute("ANALYZE pg_temp.patch")
         late = ({"supervoxel": f"supervoxel{n}", "late": f"late{n}"} for n in range(len(points)))
         found = [_ids(self._connection.table(sql("roots", "late_supervoxels", **names))) for names in late]
         return np.unique(np.concatenate(found))
@@ -183,9 +196,12 @@ class RootStage:
         assignments = ", ".join(f"{quote(point.root)} = p.new{n}" for n, point in enumerate(points))
         statement = sql("roots", "apply_patch", segmentation=_segmentation(table), assignments=assignments)
         self._connection.execute(statement)
-        for n, point in enumerate(points):
-            names = {"old": f"old{n}", "new": f"new{n}", "supervoxel": f"supervoxel{n}", **self._names}
-            self._history(names, pcg_table, before, as_of)
+        columns = [{"old": f"old{n}", "new": f"new{n}", "supervoxel": f"supervoxel{n}"} for n in range(len(points))]
+        if before is not None:
+            replaced = " UNION ALL ".join(sql("roots", "replaced_roots", **names) for names in columns)
+            self._connection.execute(sql("roots", "hold_late", **self._names, replaced=replaced), pcg_table)
+        for point, names in zip(points, columns, strict=True):
+            self._history({**names, **self._names}, pcg_table, before, as_of)
             owed = (table.segmentation, point.root)
             self._connection.execute(sql("roots", "note_owed", **names), *owed, moments.naive(as_of))
             self._connection.execute(sql("roots", "settle", **_columns(table, point)), *owed)
@@ -193,7 +209,6 @@ class RootStage:
 
     def _history(self, names: dict[str, str], pcg_table: str, before: datetime | None, as_of: datetime) -> None:
         if before is not None:
-            self._connection.execute(sql("roots", "hold_late", **names), pcg_table)
             self._connection.execute(sql("roots", "note_replaced", **names), pcg_table, moments.naive(before))
         self._connection.execute(sql("roots", "note_written", **names), pcg_table, moments.naive(as_of))
 

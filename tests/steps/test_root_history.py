@@ -76,6 +76,31 @@ def test_what_updates_touched_is_answered_at_every_earlier_mark(engine: Engine, 
             assert found.resolved[changed].all(), number
 
 
+def test_an_update_goes_on_where_one_that_broke_off_remembered_roots(
+    engine: Engine, small_world: Path, datastack: str
+) -> None:
+    """A look-up commits what it remembers; the update that comes after asks the same supervoxels again."""
+    engine.load(small_world, datastack)
+    engine.upload_synapses(small_world, datastack, BIRTH)
+    engine.run(RunKind.UPDATE_DATABASE, datastack, as_of=day(5))
+    supervoxels, present = live(engine, datastack)
+    with engine.services.cluster.connect(f"{datastack}_volume") as connection:
+        for point in ("pre_pt", "post_pt"):
+            connection.execute(
+                f"INSERT INTO matengine.root_held SELECT {point}_supervoxel_id, {point}_root_id, $1 "
+                f'FROM "synapses__{datastack}_pcg" WHERE id % 3 = 0 ON CONFLICT DO NOTHING',
+                f"{datastack}_pcg",
+            )
+        connection.commit()
+    engine.run(RunKind.UPDATE_DATABASE, datastack, as_of=day(31))
+    now, later = live(engine, datastack)
+    replaced = later.roots != present.roots
+    assert np.array_equal(now, supervoxels) and replaced.any()
+    with engine.services.cluster.connect(f"{datastack}_volume") as connection:
+        found = roots_at(connection, f"{datastack}_pcg", supervoxels[replaced], day(5), None)
+    assert found.resolved.all() and np.array_equal(found.roots, present.roots[replaced])
+
+
 def test_the_beginning_of_a_root_is_exact(engine: Engine, updated: str) -> None:
     """A root that the update of day 31 wrote is older than that update: it is answered since its own edit."""
     graph = engine.services.graph(engine.services.datastacks.get(updated))

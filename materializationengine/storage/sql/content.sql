@@ -8,7 +8,7 @@ SELECT count(*), coalesce(sum(substring(h FROM 1 FOR 64)::bigint), 0)::text,
        coalesce(sum(substring(h FROM 129 FOR 64)::bigint), 0)::text,
        coalesce(sum(substring(h FROM 193 FOR 64)::bigint), 0)::text
 FROM (SELECT ('x' || encode(sha256(record_send(ROW({columns}))), 'hex'))::bit(256) AS h
-      FROM ({select}) AS a OFFSET 0) AS hashed
+      FROM ({select}) AS a WHERE $2::int = 1 OR abs(a.id % $2::int) = $1::int OFFSET 0) AS hashed
 
 -- version --
 -- A virtual version's rows are its parent's.

@@ -36,21 +36,26 @@ SELECT s.{supervoxel} AS supervoxel, {held} AS held FROM {segmentation} s JOIN {
 UNION ALL SELECT s.{supervoxel}, NULL FROM {segmentation} s WHERE s.{root} IS NULL
 
 -- count_staged --
-SELECT count(DISTINCT supervoxel) FROM {asked}
+SELECT count(*) FROM {asked}
 
--- stage_ranges --
-SELECT min(supervoxel), max(supervoxel), count(*)
-FROM (SELECT supervoxel, (row_number() OVER (ORDER BY supervoxel) - 1) / $1::bigint AS batch
-      FROM (SELECT DISTINCT supervoxel FROM {asked}) one) numbered
-GROUP BY batch ORDER BY 1
+-- range_starts --
+-- The first supervoxel of every batch, along the index: where a supervoxel has several roots its batch is the smaller.
+SELECT supervoxel FROM (SELECT supervoxel, row_number() OVER (ORDER BY supervoxel) - 1 AS place FROM {asked}) numbered
+WHERE place % $1::bigint = 0 ORDER BY supervoxel
 
 -- staged_range --
 SELECT supervoxel, held FROM {asked} WHERE supervoxel BETWEEN $1::bigint AND $2::bigint ORDER BY supervoxel
 
 -- hold_roots --
--- That a supervoxel was in a root is true for ever: it may stand here before the update is done, or if it never is.
-INSERT INTO matengine.root_held (supervoxel, root, pcg_table) SELECT supervoxel, root, $1 FROM pg_temp.held
-ON CONFLICT DO NOTHING
+-- That a supervoxel was in a root is true for ever: it may stand here before the update is done, or if it never is. Roots
+-- do not come back, so none of these is known, but after an update that broke off; and a plain INSERT costs half (m).
+DO $hold$ BEGIN
+  INSERT INTO matengine.root_held (supervoxel, root, pcg_table)
+  SELECT supervoxel, root, {pcg_table} FROM pg_temp.held;
+EXCEPTION WHEN unique_violation THEN
+  INSERT INTO matengine.root_held (supervoxel, root, pcg_table)
+  SELECT supervoxel, root, {pcg_table} FROM pg_temp.held ON CONFLICT DO NOTHING;
+END $hold$
 
 -- outdated_rows --
 -- Rows with a root that expired or is owed in this column, by its index.
@@ -111,10 +116,13 @@ SET last_seen = greatest(h.last_seen, excluded.last_seen), first_seen = least(h.
 -- hold_late --
 -- What came into the table after the scan.
 INSERT INTO matengine.root_held (supervoxel, root, pcg_table)
-SELECT DISTINCT p.{supervoxel}, p.{old}, $1 FROM pg_temp.patch p
-WHERE p.{old} <> 0 AND p.{new} IS DISTINCT FROM p.{old} AND p.{supervoxel} <> 0
-  AND NOT EXISTS (SELECT 1 FROM {asked} a WHERE a.supervoxel = p.{supervoxel} AND a.held = p.{old})
+SELECT DISTINCT p.supervoxel, p.root, $1 FROM ({replaced}) p
+WHERE NOT EXISTS (SELECT 1 FROM {asked} a WHERE a.supervoxel = p.supervoxel AND a.held = p.root)
 ON CONFLICT DO NOTHING
+
+-- replaced_roots --
+SELECT {supervoxel} AS supervoxel, {old} AS root FROM pg_temp.patch
+WHERE {old} <> 0 AND {new} IS DISTINCT FROM {old} AND {supervoxel} <> 0
 
 -- note_owed --
 INSERT INTO matengine.unresolved AS u (table_name, annotation_id, column_name, reason, first_seen, last_tried)
