@@ -96,11 +96,15 @@ def name(plan: QueryPlan, number: int, column: Column) -> str:
     if source.view is not None and column.type is SqlType.TEXT:
         # It may be of any type that has no other form here.
         return f"{text}::text"
-    for place, point in _patched(plan, number) if column.role is Role.ROOT else ():
-        if point.root == column.name:
-            patch = f"p{number}_{place}"
-            return f"(CASE WHEN {patch}.supervoxel IS NULL THEN {text} ELSE {patch}.root END)"
-    return text
+    patch = patch_of(plan, number, column)
+    return text if patch is None else f"(CASE WHEN {patch}.supervoxel IS NULL THEN {text} ELSE {patch}.root END)"
+
+
+def patch_of(plan: QueryPlan, number: int, column: Column) -> str | None:
+    """The relation that has the root of the moment where the live one is another; None for columns without one."""
+    if column.role is not Role.ROOT:
+        return None
+    return next((f"p{number}_{n}" for n, point in _patched(plan, number) if point.root == column.name), None)
 
 
 def base_conditions(plan: QueryPlan, as_of: datetime) -> Iterator[str]:
