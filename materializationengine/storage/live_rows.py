@@ -79,7 +79,7 @@ def stale(
     roots, which edits cannot change, hold already. Rows that are not of the moment may be among those looked at.
     """
     if near and min(map(len, near.values())) <= FEW_ROOTS:
-        return _gone(reading.table(_pairs_near(plan, number, at, points, near)), changed)
+        return _gone(reading.short_table(_pairs_near(plan, number, at, points, near)), changed)
     return reading.table(_pairs_changed(plan, number, at, points, changed, near))
 
 

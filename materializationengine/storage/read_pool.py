@@ -25,6 +25,9 @@ BATCH_BYTES = 1 << 20
 PING_AFTER = 1.0
 """Seconds in the pool after which a connection is tried before use: its server may have gone."""
 
+FEW = 1000
+"""Rows that are fetched in one round trip where hardly more are expected."""
+
 _SESSION = """
 SELECT set_config('statement_timeout', $1, false), set_config('default_transaction_read_only', 'on', false),
        set_config('default_transaction_isolation', 'repeatable read', false),
@@ -86,8 +89,23 @@ class Reading:
         except (DriverError, OSError) as error:
             raise _told(error) from error
 
-    def batches(self, sql: str) -> Generator[pa.RecordBatch]:
-        """An answer, batch by batch."""
+    def short_table(self, sql: str) -> pa.Table:
+        """A whole answer that is known to be short, in one round trip instead of three."""
+        try:
+            return self._connection.short_table(sql)
+        except (DriverError, OSError) as error:
+            raise _told(error) from error
+
+    def batches(self, sql: str, *, few: bool = False) -> Generator[pa.RecordBatch]:
+        """An answer, batch by batch. Where `few` rows are expected they come in one round trip instead of three.
+
+        Where more come after all, they are asked for anew, to be streamed; a thousand rows are then read twice.
+        """
+        if few:
+            found = self.short_table(f"SELECT * FROM ({sql}) AS few LIMIT {FEW + 1}")
+            if found.num_rows <= FEW:
+                yield from found.to_batches()
+                return
         try:
             with self._connection.batches(sql, batch_bytes=BATCH_BYTES) as reader:
                 yield from reader

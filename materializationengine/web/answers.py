@@ -136,7 +136,7 @@ def answer(
             plan = _exact(plan)
         page = _page(reading, asked, plan, mark)
         statement = query_sql.select(page.plan, asked.moment, percent=asked.percent, also=reading.signed)
-        flow = Flow(reading.batches(statement)).holding(stack.pop_all())
+        flow = Flow(reading.batches(statement, few=query_sql.few(page.plan))).holding(stack.pop_all())
     response = _stream(kind, page.plan, flow, options)
     if page.cursor:
         response.headers[NEXT_CURSOR] = page.cursor
