@@ -13,6 +13,7 @@ from cachetools import LRUCache
 
 from ..domain.ports import Ids
 from ..domain.query_plan import Predicate, QueryPlan
+from ..domain.root_ids import among
 from ..domain.schemas import BoundPoint, Role
 from ..kernel import moments
 from . import literals
@@ -47,6 +48,7 @@ def facts(reading: Reading, plan: QueryPlan, at: datetime) -> Facts:
     beside = literals.array(tuple(source.segmentation or "" for source in plan.sources), "text")
     arguments = (tables, beside, literals.timestamp(at), literals.escaped(reading.name))
     found = reading.prepared_table("moment_facts", sql("moment", "facts"), *arguments).to_pylist()
+    reading.signed = ""
     marks = tuple(None if row["mark"] is None else moments.aware(row["mark"]) for row in found)
     return Facts(marks, tuple(row["touched"] for row in found), found[0]["open_writers"])
 
@@ -129,7 +131,8 @@ def _near(near: Candidates) -> list[str]:
 def _gone(pairs: pa.Table, changed: Ids | None) -> pa.Table:
     if changed is None:
         return pairs
-    return pairs.filter(pc.or_(pc.is_in(pairs["root"], pa.array(changed)), pc.is_null(pairs["root"])))
+    stale = among(pc.fill_null(pairs["root"], 0).to_numpy(), changed)
+    return pairs.filter(pc.or_(pa.chunked_array([stale]), pc.is_null(pairs["root"])))
 
 
 def past_roots(reading: Reading, pcg_table: str, supervoxels: Ids, at: datetime) -> pa.Table:
