@@ -25,7 +25,7 @@ def with_roots(plan: QueryPlan) -> str:
 def _pairs(roots: LiveRoots) -> str:
     supervoxels = literals.array(tuple(roots.asked.tolist()), "bigint")
     known = zip(roots.found.roots.tolist(), roots.found.resolved.tolist(), strict=True)
-    found = ",".join(str(root) if resolved else "NULL" for root, resolved in known)
+    found = ",".join([str(root) if resolved else "NULL" for root, resolved in known])
     return f"unnest({supervoxels}, '{{{found}}}'::bigint[])"
 
 
@@ -45,7 +45,9 @@ def _relation(plan: QueryPlan, number: int, sample: str) -> str:
     source = plan.sources[number]
     text = f"{qualified(source.name)} AS t{number}{sample}"
     if segmented(plan, number):
-        text += f" LEFT JOIN {qualified(source.segmentation or '')} AS s{number} ON s{number}.id = t{number}.id"
+        # Where live roots are bounded a row without any does not pass: the planner finds that out too, but slowly (m).
+        kind = "JOIN" if source.roots is not None and source.roots.candidates else "LEFT JOIN"
+        text += f" {kind} {qualified(source.segmentation or '')} AS s{number} ON s{number}.id = t{number}.id"
         for place, point in _patched(plan, number):
             patch = f"p{number}_{place}"
             text += f" LEFT JOIN p{number} AS {patch} ON {patch}.supervoxel = s{number}.{quote(point.supervoxel)}"

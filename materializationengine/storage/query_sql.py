@@ -18,7 +18,7 @@ from .query_from import base_conditions, name, patch_of, relations, with_roots
 from .query_pages import order_by, page, past, single_scan, sort_keys
 from .sql import quote
 
-__all__ = ["conditions", "few", "filters", "last_keys", "select", "single_scan"]
+__all__ = ["FEW", "conditions", "few", "filters", "last_keys", "select", "single_scan"]
 
 _ARRAYS = {
     SqlType.BIGINT: "bigint",
@@ -38,24 +38,29 @@ _CASTS = {
     OutputKind.MOMENT: "timestamp",
 }
 
+FEW = 1000
+"""Rows that are fetched in one piece where hardly more are expected."""
+
 _IDS = (Role.ID, Role.ROOT, Role.SUPERVOXEL)
 _SOME = 10
 """Ids whose rows are few together."""
 
 
-def select(plan: QueryPlan, as_of: datetime, *, percent: float | None = None, also: str = "") -> str:
+def select(
+    plan: QueryPlan, as_of: datetime, *, percent: float | None = None, also: str = "", most: int | None = None
+) -> str:
     """The rows asked for. `as_of` is the version's moment; `percent` of the first table is looked at, if given.
 
-    `also` is a condition of the caller's own, the same for every row.
+    `also` is a condition of the caller's own, the same for every row. Of `most` rows nobody cares which.
     """
     columns = ", ".join(f"{_output(plan, output)} AS {quote(output.name)}" for output in plan.outputs)
     if plan.count:
         return f"{with_roots(plan)}SELECT count(*) AS count FROM {_body(plan, as_of, percent, also)}"
-    return f"{with_roots(plan)}SELECT {columns} FROM {_body(plan, as_of, percent, also)}{page(plan)}"
+    return f"{with_roots(plan)}SELECT {columns} FROM {_body(plan, as_of, percent, also)}{page(plan, most)}"
 
 
 def few(plan: QueryPlan) -> bool:
-    """Whether hardly more than some hundred rows are to be expected: filters pin them down to a few ids."""
+    """Whether hardly more than `FEW` rows are to be expected: filters pin them down to some ids."""
     return plan.count or any(_pins(predicate) for predicate in plan.predicates)
 
 

@@ -25,9 +25,6 @@ BATCH_BYTES = 1 << 20
 PING_AFTER = 1.0
 """Seconds in the pool after which a connection is tried before use: its server may have gone."""
 
-FEW = 1000
-"""Rows that are fetched in one round trip where hardly more are expected."""
-
 _SESSION = """
 SELECT set_config('statement_timeout', $1, false), set_config('default_transaction_read_only', 'on', false),
        set_config('default_transaction_isolation', 'repeatable read', false),
@@ -61,7 +58,7 @@ class Reading:
     """One transaction of the pool: every answer is of the same snapshot. Errors are told as the pool tells them.
 
     `name` is that under which pg_stat_activity shows whom the transaction serves, once a statement has set it.
-    `signed` is a condition that does, and is always true.
+    `signed` is a condition that does, and is always true; '' where one has done so.
     """
 
     def __init__(self, connection: Connection, name: str) -> None:
@@ -96,16 +93,8 @@ class Reading:
         except (DriverError, OSError) as error:
             raise _told(error) from error
 
-    def batches(self, sql: str, *, few: bool = False) -> Generator[pa.RecordBatch]:
-        """An answer, batch by batch. Where `few` rows are expected they come in one round trip instead of three.
-
-        Where more come after all, they are asked for anew, to be streamed; a thousand rows are then read twice.
-        """
-        if few:
-            found = self.short_table(f"SELECT * FROM ({sql}) AS few LIMIT {FEW + 1}")
-            if found.num_rows <= FEW:
-                yield from found.to_batches()
-                return
+    def batches(self, sql: str) -> Generator[pa.RecordBatch]:
+        """An answer, batch by batch."""
         try:
             with self._connection.batches(sql, batch_bytes=BATCH_BYTES) as reader:
                 yield from reader
