@@ -25,8 +25,8 @@ def with_roots(plan: QueryPlan) -> str:
 def _pairs(roots: LiveRoots) -> str:
     supervoxels = literals.array(tuple(roots.asked.tolist()), "bigint")
     known = zip(roots.found.roots.tolist(), roots.found.resolved.tolist(), strict=True)
-    found = ",".join([str(root) if resolved else "NULL" for root, resolved in known])
-    return f"unnest({supervoxels}, '{{{found}}}'::bigint[])"
+    found = literals.listed([str(root) if resolved else "NULL" for root, resolved in known], "bigint")
+    return f"unnest({supervoxels}, {found})"
 
 
 def relations(plan: QueryPlan, percent: float | None) -> str:

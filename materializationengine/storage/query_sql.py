@@ -12,13 +12,13 @@ from datetime import datetime
 from ..domain.query import Comparison
 from ..domain.query_plan import Output, OutputKind, Predicate, QueryPlan
 from ..domain.query_values import Box
-from ..domain.schemas import Column, Role, SqlType
+from ..domain.schemas import Column, SqlType
 from . import literals
 from .query_from import base_conditions, name, patch_of, relations, with_roots
 from .query_pages import order_by, page, past, single_scan, sort_keys
 from .sql import quote
 
-__all__ = ["FEW", "conditions", "few", "filters", "last_keys", "select", "single_scan"]
+__all__ = ["conditions", "filters", "last_keys", "select", "single_scan"]
 
 _ARRAYS = {
     SqlType.BIGINT: "bigint",
@@ -38,13 +38,6 @@ _CASTS = {
     OutputKind.MOMENT: "timestamp",
 }
 
-FEW = 1000
-"""Rows that are fetched in one piece where hardly more are expected."""
-
-_IDS = (Role.ID, Role.ROOT, Role.SUPERVOXEL)
-_SOME = 10
-"""Ids whose rows are few together."""
-
 
 def select(
     plan: QueryPlan, as_of: datetime, *, percent: float | None = None, also: str = "", most: int | None = None
@@ -57,18 +50,6 @@ def select(
     if plan.count:
         return f"{with_roots(plan)}SELECT count(*) AS count FROM {_body(plan, as_of, percent, also)}"
     return f"{with_roots(plan)}SELECT {columns} FROM {_body(plan, as_of, percent, also)}{page(plan, most)}"
-
-
-def few(plan: QueryPlan) -> bool:
-    """Whether hardly more than `FEW` rows are to be expected: filters pin them down to some ids."""
-    return plan.count or any(_pins(predicate) for predicate in plan.predicates)
-
-
-def _pins(predicate: Predicate) -> bool:
-    if predicate.column.role not in _IDS:
-        return False
-    listed = predicate.value if isinstance(predicate.value, tuple) else ()
-    return predicate.comparison is Comparison.EQUAL or (predicate.comparison is Comparison.IN and len(listed) <= _SOME)
 
 
 def last_keys(plan: QueryPlan, as_of: datetime, *, percent: float | None = None) -> str:

@@ -8,7 +8,6 @@ from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
-from functools import partial
 from itertools import islice
 from typing import Any
 
@@ -19,7 +18,7 @@ from ..domain.errors import BadRequest, NotOffered
 from ..domain.query import Question
 from ..domain.query_order import fingerprint, with_cursor, write_cursor
 from ..domain.query_plan import OutputKind, QueryPlan
-from ..storage import query_sql
+from ..storage import first_rows, query_sql
 from ..storage.read_pool import Reading
 from .auth import user
 from .encoders import arrow, formats
@@ -145,14 +144,12 @@ def answer(
 
 
 def _rows(reading: Reading, asked: Asked, plan: QueryPlan) -> Generator[pa.RecordBatch]:
-    """The rows: few in one round trip instead of three; if there are more after all, all of them anew as a stream."""
-    select = partial(query_sql.select, plan, asked.moment, percent=asked.percent, also=reading.signed)
-    if query_sql.few(plan):
-        found = reading.short_table(select(most=query_sql.FEW + 1))
-        if found.num_rows <= query_sql.FEW:
-            yield from found.to_batches()
-            return
-    yield from reading.batches(select())
+    """The rows. Where more come than were expected all of them are asked for anew, as a stream."""
+    found = first_rows.whole(reading, plan, asked.moment, asked.percent)
+    if found is not None:
+        yield from found.to_batches()
+        return
+    yield from reading.batches(query_sql.select(plan, asked.moment, percent=asked.percent, also=reading.signed))
 
 
 @dataclass(frozen=True, slots=True)

@@ -103,6 +103,17 @@ def test_a_filter_by_a_root_of_the_moment_is_laid_over_each_branch() -> None:
     assert "s0.\"pt_root_id\" = ANY ('{5,7}'::bigint[])" in text
 
 
+def test_values_apart_from_the_text_are_those_that_stood_in_it() -> None:
+    table = {"id": 5, "tag": "a'b"}
+    body = {"filter_equal_dict": {"tags": table}, "filter_in_dict": {"tags": {"tag": ["x", "y"], "id": [1]}}}
+    question = simple_question("tags", {"select_columns": ["id"], **body})
+    with literals.apart() as held:
+        text = statement(question, SPLIT)
+    for place, (value, kind) in reversed(list(enumerate(zip(held.values, held.types, strict=True), 1))):
+        text = text.replace(f"${place}", value if kind == "timestamp" else f"{value}::{kind}")
+    assert text == statement(question, SPLIT) and len(held.values) > 4
+
+
 def test_ids_of_a_split_table_that_never_had_any_are_unknown() -> None:
     body = {"select_columns": ["pt_root_id"], "filter_equal_dict": {"tags": {"pt_root_id": 5}}}
     text = statement(simple_question("tags", body), NO_IDS)

@@ -11,7 +11,7 @@ from flask.testing import FlaskClient
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from materializationengine.storage import query_sql
+from materializationengine.storage import first_rows
 
 from . import frozen
 from .asking import ask, flat, holds, join, post, read
@@ -106,7 +106,7 @@ def test_filters_against_every_row(
 def test_where_few_rows_are_expected_all_come_however_many(
     client: FlaskClient, rows: frozen.Rows, monkeypatch: pytest.MonkeyPatch, limit: int | None
 ) -> None:
-    monkeypatch.setattr(query_sql, "FEW", 5)
+    monkeypatch.setattr(first_rows, "FEW", 5)
     for root in (frozen.BIG + 1, 1):
         body = {"filter_equal_dict": {"synapses": {"pre_pt_root_id": root}}, "limit": limit}
         expected = [flat(row) for row in rows["synapses"] if row["pre_pt_root_id"] == root]
