@@ -27,6 +27,9 @@ Candidates = Mapping[str, tuple[int, ...]]
 FEW_ROOTS = 100
 """Roots whose rows are so few that all of their supervoxels are fetched, rather than those of changed roots alone."""
 
+MANY_PAIRS = 20_000
+"""Pairs of supervoxel and root that weigh more than two round trips."""
+
 
 @dataclass(frozen=True, slots=True)
 class Facts:
@@ -81,8 +84,14 @@ def stale(
     roots, which edits cannot change, hold already. Rows that are not of the moment may be among those looked at.
     """
     if near and min(map(len, near.values())) <= FEW_ROOTS:
-        return _gone(reading.short_table(_pairs_near(plan, number, at, points, near)), changed)
+        return _gone(_short(reading, _pairs_near(plan, number, at, points, near)), changed)
     return reading.table(_pairs_changed(plan, number, at, points, changed, near))
+
+
+def _short(reading: Reading, pairs: str) -> pa.Table:
+    """In one round trip, unless they are so many that holding them twice would cost memory."""
+    found = reading.short_table(f"{pairs} LIMIT {MANY_PAIRS + 1}")
+    return found if found.num_rows <= MANY_PAIRS else reading.table(pairs)
 
 
 def _pairs_changed(
