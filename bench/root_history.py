@@ -97,7 +97,8 @@ class RootHistory:
             if since < self.expired[node] <= until:
                 near.update(int(each) for each in self.successors[node] if each >= 0)
             if since < self.created[node] <= until:
-                near.update(np.flatnonzero((self.successors == node).any(axis=1)).tolist())
+                one, other = self.successors.T
+                near.update(np.flatnonzero((one == node) | (other == node)).tolist())
             todo += near - seen
             seen |= near
         return root_id(np.array(sorted(seen), dtype=np.int64))

@@ -32,6 +32,14 @@ def resolved_mask(reason: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
     return mask
 
 
+def among(ids: Ids, known: Ids) -> npt.NDArray[np.bool_]:
+    """Which ids are among some that are sorted: a few are found sooner in thousands than these are sorted anew."""
+    if not len(known):
+        return np.zeros(ids.shape, dtype=np.bool_)
+    mask: npt.NDArray[np.bool_] = known.take(np.searchsorted(known, ids), mode="clip") == ids
+    return mask
+
+
 def owed_mask(reason: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
     """True where the reason code stands for a gap that a later run should fill."""
     owed = np.array([code.owed for code in Reason])

@@ -39,6 +39,9 @@ _EWKB_POINTZ = np.dtype([("order", "u1"), ("kind", "<u4"), ("xyz", "<f8", (3,))]
 _LOST = ("08", "53", "57P")
 """SQLSTATE classes of a lost connection, of exhausted resources and of a server that goes down."""
 
+_MOST_PREPARED = 32
+"""Statements that a connection keeps planned; their plans take memory of the server."""
+
 _PIPE_BUFFER = 1 << 20
 _BATCH_BYTES = "adbc.postgresql.batch_size_hint_bytes"
 _USE_COPY = "adbc.postgresql.use_copy"
@@ -103,15 +106,22 @@ class Connection:
             cursor.execute(sql)
             return cursor.fetch_arrow_table()
 
-    def prepared_table(self, name: str, sql: str, arguments: Sequence[str]) -> pa.Table:
+    def prepared_table(self, name: str, sql: str, arguments: Sequence[str], types: Sequence[str] = ()) -> pa.Table:
         """The short answer of a statement that this connection plans once, under a name of its own.
 
-        `sql` has placeholders; `arguments` are expressions of SQL.
+        `sql` has placeholders, of these `types` where the server should not find them out; `arguments` are
+        expressions of SQL.
         """
         if name not in self._prepared:
-            self.execute(f"PREPARE {name} AS {sql}")
-            self._prepared.add(name)
+            self._prepare(name, f"({', '.join(types)}) AS {sql}" if types else f"AS {sql}")
         return self.short_table(f"EXECUTE {name} ({', '.join(arguments)})")
+
+    def _prepare(self, name: str, definition: str) -> None:
+        if len(self._prepared) >= _MOST_PREPARED:
+            self.execute("DEALLOCATE ALL")
+            self._prepared.clear()
+        self.execute(f"PREPARE {name} {definition}")
+        self._prepared.add(name)
 
     @contextmanager
     def batches(self, sql: str, *params: object, batch_bytes: int | None = None) -> Iterator[pa.RecordBatchReader]:

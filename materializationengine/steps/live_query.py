@@ -19,6 +19,7 @@ from ..domain.errors import BadRootIds, GatewayRefused, MissingLookups
 from ..domain.ports import LAYER_SHIFT, ChunkedGraph, Ids, RootChanges, RootLookup
 from ..domain.query import Comparison
 from ..domain.query_plan import LiveRoots, QueryPlan
+from ..domain.root_ids import among
 from ..domain.schemas import Role
 from ..storage import live_rows
 from ..storage.query_from import used, used_points
@@ -194,11 +195,12 @@ def _near(
     between led to it, or into which they led it.
     """
     asked = np.array(roots, dtype=np.int64)
-    touched = asked[np.isin(asked, np.concatenate([changes.replaced, changes.made]))]
+    touched = asked[among(asked, changes.replaced) | among(asked, changes.made)]
     if not len(touched):
         return roots
     try:
-        related = np.intersect1d(query.graph().relatives(touched, *window), changed)
+        relatives = query.graph().relatives(touched, *window)
+        related = relatives[among(relatives, changed)]
     except GatewayRefused:
         # Not all of them are roots at all.
         related = changed

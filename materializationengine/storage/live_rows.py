@@ -13,6 +13,7 @@ from cachetools import LRUCache
 
 from ..domain.ports import Ids
 from ..domain.query_plan import Predicate, QueryPlan
+from ..domain.root_ids import among
 from ..domain.schemas import BoundPoint, Role
 from ..kernel import moments
 from . import literals
@@ -25,6 +26,9 @@ Candidates = Mapping[str, tuple[int, ...]]
 
 FEW_ROOTS = 100
 """Roots whose rows are so few that all of their supervoxels are fetched, rather than those of changed roots alone."""
+
+MANY_PAIRS = 20_000
+"""Pairs of supervoxel and root that weigh more than two round trips."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +51,7 @@ def facts(reading: Reading, plan: QueryPlan, at: datetime) -> Facts:
     beside = literals.array(tuple(source.segmentation or "" for source in plan.sources), "text")
     arguments = (tables, beside, literals.timestamp(at), literals.escaped(reading.name))
     found = reading.prepared_table("moment_facts", sql("moment", "facts"), *arguments).to_pylist()
+    reading.signed = ""
     marks = tuple(None if row["mark"] is None else moments.aware(row["mark"]) for row in found)
     return Facts(marks, tuple(row["touched"] for row in found), found[0]["open_writers"])
 
@@ -79,8 +84,14 @@ def stale(
     roots, which edits cannot change, hold already. Rows that are not of the moment may be among those looked at.
     """
     if near and min(map(len, near.values())) <= FEW_ROOTS:
-        return _gone(reading.table(_pairs_near(plan, number, at, points, near)), changed)
+        return _gone(_short(reading, _pairs_near(plan, number, at, points, near)), changed)
     return reading.table(_pairs_changed(plan, number, at, points, changed, near))
+
+
+def _short(reading: Reading, pairs: str) -> pa.Table:
+    """In one round trip, unless they are so many that holding them twice would cost memory."""
+    found = reading.short_table(f"{pairs} LIMIT {MANY_PAIRS + 1}")
+    return found if found.num_rows <= MANY_PAIRS else reading.table(pairs)
 
 
 def _pairs_changed(
@@ -129,7 +140,8 @@ def _near(near: Candidates) -> list[str]:
 def _gone(pairs: pa.Table, changed: Ids | None) -> pa.Table:
     if changed is None:
         return pairs
-    return pairs.filter(pc.or_(pc.is_in(pairs["root"], pa.array(changed)), pc.is_null(pairs["root"])))
+    stale = among(pc.fill_null(pairs["root"], 0).to_numpy(), changed)
+    return pairs.filter(pc.or_(pa.chunked_array([stale]), pc.is_null(pairs["root"])))
 
 
 def past_roots(reading: Reading, pcg_table: str, supervoxels: Ids, at: datetime) -> pa.Table:

@@ -25,8 +25,8 @@ def with_roots(plan: QueryPlan) -> str:
 def _pairs(roots: LiveRoots) -> str:
     supervoxels = literals.array(tuple(roots.asked.tolist()), "bigint")
     known = zip(roots.found.roots.tolist(), roots.found.resolved.tolist(), strict=True)
-    found = ",".join(str(root) if resolved else "NULL" for root, resolved in known)
-    return f"unnest({supervoxels}, '{{{found}}}'::bigint[])"
+    found = literals.listed([str(root) if resolved else "NULL" for root, resolved in known], "bigint")
+    return f"unnest({supervoxels}, {found})"
 
 
 def relations(plan: QueryPlan, percent: float | None) -> str:
@@ -45,7 +45,9 @@ def _relation(plan: QueryPlan, number: int, sample: str) -> str:
     source = plan.sources[number]
     text = f"{qualified(source.name)} AS t{number}{sample}"
     if segmented(plan, number):
-        text += f" LEFT JOIN {qualified(source.segmentation or '')} AS s{number} ON s{number}.id = t{number}.id"
+        # Where live roots are bounded a row without any does not pass: the planner finds that out too, but slowly (m).
+        kind = "JOIN" if source.roots is not None and source.roots.candidates else "LEFT JOIN"
+        text += f" {kind} {qualified(source.segmentation or '')} AS s{number} ON s{number}.id = t{number}.id"
         for place, point in _patched(plan, number):
             patch = f"p{number}_{place}"
             text += f" LEFT JOIN p{number} AS {patch} ON {patch}.supervoxel = s{number}.{quote(point.supervoxel)}"
@@ -96,11 +98,15 @@ def name(plan: QueryPlan, number: int, column: Column) -> str:
     if source.view is not None and column.type is SqlType.TEXT:
         # It may be of any type that has no other form here.
         return f"{text}::text"
-    for place, point in _patched(plan, number) if column.role is Role.ROOT else ():
-        if point.root == column.name:
-            patch = f"p{number}_{place}"
-            return f"(CASE WHEN {patch}.supervoxel IS NULL THEN {text} ELSE {patch}.root END)"
-    return text
+    patch = patch_of(plan, number, column)
+    return text if patch is None else f"(CASE WHEN {patch}.supervoxel IS NULL THEN {text} ELSE {patch}.root END)"
+
+
+def patch_of(plan: QueryPlan, number: int, column: Column) -> str | None:
+    """The relation that has the root of the moment where the live one is another; None for columns without one."""
+    if column.role is not Role.ROOT:
+        return None
+    return next((f"p{number}_{n}" for n, point in _patched(plan, number) if point.root == column.name), None)
 
 
 def base_conditions(plan: QueryPlan, as_of: datetime) -> Iterator[str]:

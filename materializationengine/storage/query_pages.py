@@ -30,11 +30,12 @@ def single_scan(plan: QueryPlan) -> bool:
     return len(plan.sources) == 1 and not plan.order and placed and not segmented(plan, 0)
 
 
-def page(plan: QueryPlan) -> str:
-    """ORDER BY, LIMIT and OFFSET, as far as they are needed."""
+def page(plan: QueryPlan, most: int | None = None) -> str:
+    """ORDER BY, LIMIT and OFFSET, as far as they are needed; `most` rows in whatever order they come without it."""
     cut = plan.limit is not None or plan.offset or plan.after is not None
     order = order_by(plan) if (plan.order or cut) and not single_scan(plan) else ""
-    limit = "" if plan.limit is None else f" LIMIT {plan.limit}"
+    limits = [limit for limit in (plan.limit, most) if limit is not None]
+    limit = f" LIMIT {min(limits)}" if limits else ""
     return f"{order}{limit}" + (f" OFFSET {plan.offset}" if plan.offset else "")
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter, OrderedDict
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -29,6 +29,7 @@ _SESSION = """
 SELECT set_config('statement_timeout', $1, false), set_config('default_transaction_read_only', 'on', false),
        set_config('default_transaction_isolation', 'repeatable read', false),
        set_config('max_parallel_workers_per_gather', '0', false), set_config('synchronize_seqscans', 'off', false),
+       set_config('plan_cache_mode', 'force_generic_plan', false),
        set_config('enable_indexscan', $2, false), set_config('enable_indexonlyscan', $2, false)
 """
 """Without index scans a table is read sequentially or through a bitmap, either way in the order of its rows."""
@@ -58,7 +59,7 @@ class Reading:
     """One transaction of the pool: every answer is of the same snapshot. Errors are told as the pool tells them.
 
     `name` is that under which pg_stat_activity shows whom the transaction serves, once a statement has set it.
-    `signed` is a condition that does, and is always true.
+    `signed` is a condition that does, and is always true; '' where one has done so.
     """
 
     def __init__(self, connection: Connection, name: str) -> None:
@@ -79,10 +80,17 @@ class Reading:
         except (DriverError, OSError) as error:
             raise _told(error) from error
 
-    def prepared_table(self, name: str, sql: str, *arguments: str) -> pa.Table:
+    def prepared_table(self, name: str, sql: str, *arguments: str, types: Sequence[str] = ()) -> pa.Table:
         """A whole answer of few rows, of a statement that the connection plans once; `arguments` are literals."""
         try:
-            return self._connection.prepared_table(name, sql, arguments)
+            return self._connection.prepared_table(name, sql, arguments, types)
+        except (DriverError, OSError) as error:
+            raise _told(error) from error
+
+    def short_table(self, sql: str) -> pa.Table:
+        """A whole answer that is known to be short, in one round trip instead of three."""
+        try:
+            return self._connection.short_table(sql)
         except (DriverError, OSError) as error:
             raise _told(error) from error
 

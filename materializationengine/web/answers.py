@@ -18,7 +18,7 @@ from ..domain.errors import BadRequest, NotOffered
 from ..domain.query import Question
 from ..domain.query_order import fingerprint, with_cursor, write_cursor
 from ..domain.query_plan import OutputKind, QueryPlan
-from ..storage import query_sql
+from ..storage import first_rows, query_sql
 from ..storage.read_pool import Reading
 from .auth import user
 from .encoders import arrow, formats
@@ -135,13 +135,21 @@ def answer(
         if formats.is_text(kind):
             plan = _exact(plan)
         page = _page(reading, asked, plan, mark)
-        statement = query_sql.select(page.plan, asked.moment, percent=asked.percent, also=reading.signed)
-        flow = Flow(reading.batches(statement)).holding(stack.pop_all())
+        flow = Flow(_rows(reading, asked, page.plan)).holding(stack.pop_all())
     response = _stream(kind, page.plan, flow, options)
     if page.cursor:
         response.headers[NEXT_CURSOR] = page.cursor
     describe(response, page.plan)
     return cap(response, page.plan.limit or 0) if page.capped else response
+
+
+def _rows(reading: Reading, asked: Asked, plan: QueryPlan) -> Generator[pa.RecordBatch]:
+    """The rows. Where more come than were expected all of them are asked for anew, as a stream."""
+    found = first_rows.whole(reading, plan, asked.moment, asked.percent)
+    if found is not None:
+        yield from found.to_batches()
+        return
+    yield from reading.batches(query_sql.select(plan, asked.moment, percent=asked.percent, also=reading.signed))
 
 
 @dataclass(frozen=True, slots=True)

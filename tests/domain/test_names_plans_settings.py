@@ -25,7 +25,7 @@ from materializationengine.domain.plan import (
     to_json,
 )
 from materializationengine.domain.ports import ColumnFile, Reason, RootLookup, SupervoxelLookup
-from materializationengine.domain.root_ids import join_lookups, owed_mask
+from materializationengine.domain.root_ids import among, join_lookups, owed_mask
 
 TEXT = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=80)
 
@@ -118,3 +118,9 @@ def test_settings_fall_back_on_each_other() -> None:
     settings = Settings.from_env({"LOCAL_SERVER_URL": "http://a", "REDIS_URL": "redis://b"})
     assert (settings.info_server, settings.graph_server, settings.broker) == ("http://a", "http://a", "redis://b")
     assert Settings.from_env({"AUTH_DISABLED": "True"}).auth_disabled is False
+
+
+@given(st.lists(st.integers(-3, 20)), st.lists(st.integers(0, 17), unique=True).map(sorted))
+def test_ids_are_found_among_sorted_ones(ids: list[int], known: list[int]) -> None:
+    found = among(np.array(ids, dtype=np.int64), np.array(known, dtype=np.int64))
+    assert found.tolist() == [each in known for each in ids]

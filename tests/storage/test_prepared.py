@@ -65,3 +65,12 @@ def test_a_prepared_question_is_planned_once_and_never_stale(cluster: Cluster) -
         ask(cluster, "two")
     assert lost.value.connection_invalidated
     assert ask(cluster, "two") == [("two", Permission.PUBLIC)]
+
+
+def test_a_connection_keeps_some_plans_only(cluster: Cluster) -> None:
+    with cluster.connect(NAME) as connection:
+        for number in [*range(70), 0, 69]:
+            found = connection.prepared_table(f"plus_{number}", f"SELECT $1 + {number} AS sum", ["1"], ["bigint"])
+            assert found["sum"].to_pylist() == [1 + number]
+        names = connection.rows("SELECT name FROM pg_prepared_statements WHERE name LIKE 'plus%'")
+        assert 2 <= len(names) <= 32

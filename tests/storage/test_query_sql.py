@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
+import numpy as np
 import pytest
 
+from materializationengine.domain.ports import RootLookup
 from materializationengine.domain.query import Question, join_question, simple_question
-from materializationengine.domain.query_plan import Source, resolve
+from materializationengine.domain.query_plan import LiveRoots, Source, resolve
 from materializationengine.domain.schemas import schema
 from materializationengine.storage import literals, query_sql
 
@@ -87,6 +90,28 @@ def test_the_second_table_of_a_split_version_is_read_only_where_it_is_needed() -
     joined = statement(simple_question("tags", by_root), SPLIT)
     assert 'LEFT JOIN "public"."tags__pcg" AS s0 ON s0.id = t0.id' in joined
     assert "s0.\"pt_root_id\" = '5'::bigint" in joined and joined.endswith(" ORDER BY t0.ctid LIMIT 1")
+
+
+def test_a_filter_by_a_root_of_the_moment_is_laid_over_each_branch() -> None:
+    found = RootLookup(np.array([7, 0]), np.array([True, False]))
+    live = replace(SPLIT, live=True, roots=LiveRoots(np.array([1, 2]), found, {"pt_root_id": (5, 7)}))
+    question = simple_question("tags", {"select_columns": ["id"], "filter_in_dict": {"tags": {"pt_root_id": [7]}}})
+    text = statement(question, live)
+    assert "AS (SELECT * FROM unnest('{1,2}'::bigint[], '{7,NULL}'::bigint[]))" in text
+    live_one, other = (f"{name} = ANY ('{{7}}'::bigint[])" for name in ('s0."pt_root_id"', "p0_0.root"))
+    assert text.endswith(f"(CASE WHEN p0_0.supervoxel IS NULL THEN {live_one} ELSE {other} END)")
+    assert "s0.\"pt_root_id\" = ANY ('{5,7}'::bigint[])" in text
+
+
+def test_values_apart_from_the_text_are_those_that_stood_in_it() -> None:
+    table = {"id": 5, "tag": "a'b"}
+    body = {"filter_equal_dict": {"tags": table}, "filter_in_dict": {"tags": {"tag": ["x", "y"], "id": [1]}}}
+    question = simple_question("tags", {"select_columns": ["id"], **body})
+    with literals.apart() as held:
+        text = statement(question, SPLIT)
+    for place, (value, kind) in reversed(list(enumerate(zip(held.values, held.types, strict=True), 1))):
+        text = text.replace(f"${place}", value if kind == "timestamp" else f"{value}::{kind}")
+    assert text == statement(question, SPLIT) and len(held.values) > 4
 
 
 def test_ids_of_a_split_table_that_never_had_any_are_unknown() -> None:

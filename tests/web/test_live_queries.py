@@ -20,7 +20,7 @@ from werkzeug.serving import make_server
 from materializationengine.domain.plan import RunKind
 from materializationengine.domain.schemas import schema
 from materializationengine.kernel import moments
-from materializationengine.storage import annotation_catalog, annotations
+from materializationengine.storage import annotation_catalog, annotations, first_rows, live_rows
 from materializationengine.web.app import create_app
 from materializationengine.web.parts import parts
 from tests.harness import Engine
@@ -66,6 +66,14 @@ def doors(engine: Engine, small_world: Path, datastack: str) -> Iterator[Doors]:
     parts(app).close()
 
 
+@pytest.fixture
+def small_cuts(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With an odd seed hardly an answer is as short as was expected, and is asked for anew."""
+    if request.node.callspec.params["seed"] % 2:
+        monkeypatch.setattr(first_rows, "FEW", 3)
+        monkeypatch.setattr(live_rows, "MANY_PAIRS", 3)
+
+
 def day(number: float) -> datetime:
     return BIRTH + timedelta(days=number)
 
@@ -75,6 +83,7 @@ def by_id(table: pa.Table) -> pa.Table:
 
 
 @pytest.mark.parametrize("seed", range(2))
+@pytest.mark.usefixtures("small_cuts")
 def test_live_at_a_moment_equals_frozen_at_it(engine: Engine, doors: Doors, datastack: str, seed: int) -> None:
     dice = random.Random(seed)
     for mark in sorted(dice.sample(range(1, 60), 2)):

@@ -11,6 +11,8 @@ from flask.testing import FlaskClient
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from materializationengine.storage import first_rows
+
 from . import frozen
 from .asking import ask, flat, holds, join, post, read
 
@@ -98,6 +100,18 @@ def test_filters_against_every_row(
     expected = [flat(row) for row in rows[table] if all(holds(row, *each) for each in final)]
     expected = expected[offset:] if limit is None else expected[offset : offset + limit]
     assert ask(client, table, {**body, "limit": limit, "offset": offset}, version) == expected
+
+
+@pytest.mark.parametrize("limit", [None, 0, 4, 5, 6, 40])
+def test_where_few_rows_are_expected_all_come_however_many(
+    client: FlaskClient, rows: frozen.Rows, monkeypatch: pytest.MonkeyPatch, limit: int | None
+) -> None:
+    monkeypatch.setattr(first_rows, "FEW", 5)
+    for root in (frozen.BIG + 1, 1):
+        body = {"filter_equal_dict": {"synapses": {"pre_pt_root_id": root}}, "limit": limit}
+        expected = [flat(row) for row in rows["synapses"] if row["pre_pt_root_id"] == root]
+        assert len(expected) > 6 or root == 1
+        assert ask(client, "synapses", body) == expected[:limit]
 
 
 def test_without_a_filter_every_row_comes_in_the_order_in_which_it_lies(client: FlaskClient, rows: frozen.Rows) -> None:
