@@ -111,6 +111,8 @@ def index(work: Work, args: Index) -> Report:
     kinds = frozen_indexes.build_indexes(
         work.cluster, _build(work), shape.table, shape.columns, settings.spatial_index, settings.copy_threads
     )
+    if not work.plan.late_keys:
+        frozen_indexes.add_keys(work.cluster, _build(work), [shape.table])
     return Report(0, {"table": shape.table, "spatial": kinds})
 
 
