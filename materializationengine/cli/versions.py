@@ -88,10 +88,15 @@ def _table(rows: list[VersionRow], tables: bool) -> Table:
     for heading in ("version", "timestamp", "status", "expires on", *(("table", "rows", "digest") if tables else ())):
         shown.add_column(heading)
     for row in rows:
-        expires = row.expires_on.isoformat(timespec="seconds") if row.expires_on else "never"
-        head = (str(row.version), row.time_stamp.isoformat(timespec="seconds"), row.status, expires)
+        head = (str(row.version), row.time_stamp.isoformat(timespec="seconds"), row.status, _kept(row))
         if not tables:
             shown.add_row(*head)
         for table in row.tables if tables else ():
             shown.add_row(*head, table.name, f"{table.rows:,}", table.digest)
     return shown
+
+
+def _kept(row: VersionRow) -> str:
+    """A line of its own for the pin: one more column would not fit a terminal of 80 characters."""
+    expires = row.expires_on.isoformat(timespec="seconds") if row.expires_on else "never"
+    return f"{expires}\n(pinned)" if row.pinned else expires

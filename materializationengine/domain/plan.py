@@ -145,7 +145,12 @@ class StepPlan:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A whole run. `steps` are done in order; the units of one step in any order, side by side."""
+    """A whole run. `steps` are done in order; the units of one step in any order, side by side.
+
+    `late_keys`: frozen tables get their keys from whoever publishes them, and staged roots have none. Workers of an
+    earlier release, which expect both from the units before, leave such a run alone; in a run that they planned, and
+    may take up again after any unit, both are there as they expect them.
+    """
 
     kind: RunKind
     steps: tuple[StepPlan, ...]
@@ -155,6 +160,7 @@ class Plan:
     upload: UploadPlan | None = None
     freeze: FreezePlan | None = None
     incremental: IncrementalPlan | None = None
+    late_keys: bool = False
 
     @property
     def exclusive(self) -> bool:

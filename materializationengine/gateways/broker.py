@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from redis import Redis
@@ -19,7 +20,10 @@ TIMEOUT = 2.0
 BUCKETS = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 120.0)
 """Seconds: the graph answers small questions within milliseconds and may take a minute for large ones."""
 
-_GRAPH = "matengine:graph_calls"
+REMEMBERED = 1200.0
+"""Seconds for which a worker is remembered that went without a farewell: longer than the alert on it looks back."""
+
+_GRAPH, _WORKERS = "matengine:graph_calls", "matengine:workers"
 _PAUSE = 5.0
 """Seconds for which calls are not counted after Redis gave no answer, so that counting costs no waiting."""
 
@@ -67,6 +71,25 @@ class Broker:
             counted = {key.decode(): float(value) for key, value in self._redis.hgetall(_GRAPH).items()}
         outcomes = sorted({key.partition(" ")[0] for key in counted})
         return tuple(_times(outcome, counted) for outcome in outcomes)
+
+    def greet(self, sign: str) -> None:
+        """Remember a worker, and forget those of long ago. `sign` is its own, and begins with its queues."""
+        now = time.time()
+        with suppress(RedisError), self._redis.pipeline(transaction=False) as pipe:
+            pipe.zadd(_WORKERS, {sign: now})
+            pipe.zremrangebyscore(_WORKERS, "-inf", now - REMEMBERED)
+            pipe.execute()
+
+    def take_leave(self, sign: str) -> None:
+        """Forget a worker that ends in order; where Redis does not answer it counts as lost for a while."""
+        with suppress(RedisError):
+            self._redis.zrem(_WORKERS, sign)
+
+    def remembered(self) -> Mapping[str, int]:
+        """Workers by queue that were there of late and have not taken leave. Raises GatewayUnavailable."""
+        with _told():
+            signs = self._redis.zrangebyscore(_WORKERS, time.time() - REMEMBERED, "+inf")
+        return Counter(queue for sign in signs for queue in sign.decode().split(" ")[0].split(","))
 
     def close(self) -> None:
         """Close its connections."""

@@ -17,7 +17,7 @@ from ..domain.ports import Ids
 from ..domain.schemas import BoundPoint, Role, schema
 from ..kernel.columns import Connection
 from ..kernel.trace import Threads
-from ..storage import frozen_build, frozen_checks, frozen_indexes, version_publishing, version_rebuild
+from ..storage import cell_segments, frozen_build, frozen_checks, frozen_indexes, version_publishing, version_rebuild
 from ..storage.content_digest import FACT, Content, content
 from ..storage.tables import Shape, merged_shape, split_shapes
 from ..storage.version_content import source
@@ -112,6 +112,8 @@ def index(work: Work, args: Index) -> Report:
     kinds = frozen_indexes.build_indexes(
         work.cluster, _build(work), shape.table, shape.columns, settings.spatial_index, settings.copy_threads
     )
+    if not work.plan.late_keys:
+        frozen_indexes.add_keys(work.cluster, _build(work), [shape.table])
     return Report(0, {"table": shape.table, "spatial": kinds})
 
 
@@ -200,10 +202,18 @@ def publish(work: Work, _: Publish) -> Report:
     version_publishing.write_metadata(work.cluster, build, plan.stack, plan.moment, merged, tables)
     version_publishing.grant_readers(work.cluster, build)
     if plan.version_plan.rebuilds is not None:
+        _keep_segments(work, work.version, [name for table in tables for name in table.facts["digests"]])
         version_rebuild.check(work.connection, plan.stack.name, work.version, tables)
     run = (work.run_id, work.token)
     name = version_publishing.publish(work.cluster, work.connection, plan, run, work.version, build)
     return Report(sum(table.rows for table in tables), {"database": name})
+
+
+def _keep_segments(work: Work, lost: int, names: list[str]) -> None:
+    """A lost incremental version had `cellsegment`, which a freeze does not make."""
+    if version_rebuild.lost_version(work.connection, work.plan.stack.name, lost).cell_segments:
+        columns = ((name, point) for name in names for point in _shape(work, name).points)
+        cell_segments.make(work.cluster, _build(work), columns)
 
 
 def _build(work: Work) -> str:

@@ -149,8 +149,8 @@ def _roots(query: MomentQuery, plan: QueryPlan, number: int, mark: datetime | No
         near = {column: _near(query, roots, changes, changed, window) for column, roots in chosen.items()}
     past = mark is not None and query.at < mark
     pairs, asked, found = _ask(query, plan, number, changed, near, past=past)
-    if past and len(asked) and not found.resolved.any():
-        # Before its birth the graph knows no root, not even those that no edit made.
+    if past and asked.any() and not found.resolved[asked != 0].any():
+        # Before its birth the graph knows no root, not even those that no edit made. Background has no birth.
         pairs, asked, found = _ask(query, plan, number, None, {}, past=past)
     candidates = {} if mark is None else _candidates(chosen, pairs, asked, found)
     return LiveRoots(asked, found, candidates)

@@ -41,7 +41,7 @@ class Apply:
 def scan(work: Work, args: Scan) -> Report:
     """Ask the graph once for the expired roots of all tables; stage the supervoxels that hold one."""
     stage = RootStage(work.connection, work.run_id)
-    stage.create()
+    stage.create(keyed=not work.plan.late_keys)
     behind = [(table, mark) for table, mark in _marks(work) if mark is None or mark < work.plan.moment]
     marks = [mark for _, mark in behind if mark is not None]
     expired = 0

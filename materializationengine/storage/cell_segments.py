@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from contextlib import closing
 
 import numpy as np
@@ -18,6 +19,10 @@ from .tables import qualified
 TABLE = "cellsegment"
 EXPIRED = "cellsegment_expired"
 """Roots that are to leave; in the build only, until they have."""
+
+FACT = "cell_segments"
+"""Stands among the facts of a version's tables where the version has the table, so that whoever makes its lost
+database anew knows."""
 
 
 def create(cluster: Cluster, build: str, base: Base, expired: Ids) -> bool:
@@ -43,6 +48,21 @@ def _inherit(base: Base, target: psycopg2.extensions.connection) -> None:
             target,
             f"COPY {qualified(TABLE)} (id) FROM STDIN (FORMAT binary)",
         )
+
+
+def make(cluster: Cluster, build: str, columns: Iterable[tuple[str, BoundPoint]]) -> None:
+    """Make the table of a build that is whole: background, and every root of these columns. Safe to run again."""
+    with closing(cluster.raw(build, "cellsegment")) as target, target, target.cursor() as cursor:
+        cursor.execute(f"DROP TABLE IF EXISTS {qualified(TABLE)}")
+        cursor.execute(f"CREATE TABLE {qualified(TABLE)} (id bigint PRIMARY KEY)")
+        cursor.execute(f"INSERT INTO {qualified(TABLE)} VALUES (0)")
+        for table, point in columns:
+            add_column(cursor, table, point)
+
+
+def there(cluster: Cluster, build: str) -> bool:
+    """Whether a build has the table."""
+    return Base(cluster, build).has_table(TABLE)
 
 
 def add(cluster: Cluster, build: str, roots: Ids) -> None:

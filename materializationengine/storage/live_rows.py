@@ -82,6 +82,7 @@ def stale(
 
     `changed` None takes every root. `near` bounds the live roots of filtered columns; the filters on anything but
     roots, which edits cannot change, hold already. Rows that are not of the moment may be among those looked at.
+    Background is no exception: after a look-up of supervoxels alone its root, 0, is missing too.
     """
     if near and min(map(len, near.values())) <= FEW_ROOTS:
         return _gone(_short(reading, _pairs_near(plan, number, at, points, near)), changed)
@@ -104,7 +105,7 @@ def _pairs_changed(
     for point in points:
         supervoxel, root = f"s0.{quote(point.supervoxel)}", f"s0.{quote(point.root)}"
         gone = "true" if changed is None else _among(point.root, tuple(changed.tolist()))
-        found = " AND ".join([*where, f"{supervoxel} <> 0", f"({gone} OR {root} IS NULL)"])
+        found = " AND ".join([*where, f"{supervoxel} IS NOT NULL", f"({gone} OR {root} IS NULL)"])
         parts.append(f"SELECT {supervoxel} AS supervoxel, {root} AS root FROM {body} WHERE {found}")
     return " UNION ".join(parts)
 
@@ -119,7 +120,7 @@ def _pairs_near(plan: QueryPlan, number: int, at: datetime, points: Sequence[Bou
     where += _near(near)
     pairs = ", ".join(f"(s0.{quote(point.supervoxel)}, s0.{quote(point.root)})" for point in points)
     held = f"{body} CROSS JOIN LATERAL (VALUES {pairs}) AS held (supervoxel, root)"
-    return f"SELECT DISTINCT supervoxel, root FROM {held} WHERE {' AND '.join([*where, 'supervoxel <> 0'])}"
+    return f"SELECT DISTINCT supervoxel, root FROM {held} WHERE {' AND '.join([*where, 'supervoxel IS NOT NULL'])}"
 
 
 def _rows(plan: QueryPlan, number: int, at: datetime, *, joined: bool) -> tuple[str, list[str]]:

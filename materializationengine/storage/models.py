@@ -13,6 +13,7 @@ from sqlalchemy import (
     JSON,
     BigInteger,
     CheckConstraint,
+    DateTime,
     Double,
     Enum,
     ForeignKey,
@@ -165,6 +166,19 @@ class AnalysisView(Base):
     voxel_resolution_z: Mapped[float] = mapped_column(Double)
     notice_text: Mapped[str | None] = mapped_column(Text)
     live_compatible: Mapped[bool]
+
+
+class Pin(Base):
+    """A version that is kept whatever its expiry."""
+
+    __tablename__ = "pin"
+    __table_args__ = ({"schema": "matengine"},)
+
+    analysisversion_id: Mapped[int] = mapped_column(
+        ForeignKey("analysisversion.id", ondelete="CASCADE"), primary_key=True
+    )
+    pinned_by: Mapped[str] = mapped_column(Text)
+    since: Mapped[datetime] = mapped_column(DateTime(timezone=True))
 
 
 class FrozenTable(Base):

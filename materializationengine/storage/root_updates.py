@@ -53,12 +53,17 @@ class RootStage:
             "born": qualified(f"stage_{run_id}_born", "matengine"),
         }
 
-    def create(self) -> None:
-        """Make the staging tables, empty; the janitor drops them when the run is over."""
+    def create(self, *, keyed: bool) -> None:
+        """Make the staging tables, empty; the janitor drops them when the run is over.
+
+        `keyed`: no root may be dated twice, which an earlier release takes for granted when it applies a run.
+        """
         for name in self._names.values():
             self._connection.execute(f"DROP TABLE IF EXISTS {name}")
         for statement in ("create_expired", "create_answers", "create_born"):
             self._connection.execute(sql("roots", statement, **self._names))
+        if keyed:
+            self._connection.execute(f"ALTER TABLE {self._names['born']} ADD PRIMARY KEY (root)")
 
     def add_expired(self, roots: Ids) -> None:
         """Stage roots that an edit replaced."""

@@ -14,6 +14,7 @@ from ..domain.names import frozen_database
 from ..domain.plan import Plan
 from ..kernel import moments
 from ..kernel.columns import Connection
+from . import cell_segments
 from .engines import Cluster
 from .frozen_build import end_sessions
 from .sql import quote, sql
@@ -97,12 +98,13 @@ def publish(
     row = connection.one(sql("frozen", "lock_version"), plan.stack.name, version, *run)
     if row is None:
         raise StaleUnit
+    noted = {cell_segments.FACT: True} if cell_segments.there(cluster, build) else {}
     for table in verified_tables(connection, run[0]):
         connection.execute(
             sql("frozen", "insert_analysis_table"),
             *(plan.stack.aligned_volume, table.schema, table.table, moments.naive(plan.moment), row[0]),
         )
-        facts = json.dumps(table.facts)
+        facts = json.dumps(table.facts | noted)
         connection.execute(sql("frozen", "insert_frozen_table"), row[0], table.table, table.rows, table.digest, facts)
     connection.execute(sql("frozen", "publish_version"), row[0])
     end_sessions(cluster, build)

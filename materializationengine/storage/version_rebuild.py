@@ -9,6 +9,7 @@ from datetime import datetime
 from ..domain.errors import BadRequest, UnknownVersion, VerificationFailed
 from ..kernel import moments
 from ..kernel.columns import Connection
+from . import cell_segments
 from .sql import sql
 from .version_publishing import VerifiedTable
 
@@ -21,16 +22,18 @@ class LostVersion:
     moment: datetime
     split: bool
     digests: Mapping[str, str]
+    cell_segments: bool
+    """Whether it had the table `cellsegment`."""
 
 
 def lost_version(connection: Connection, datastack: str, number: int) -> LostVersion:
     """What the registry kept of a version. Raises UnknownVersion."""
-    row = connection.one(sql("care", "lost_version"), datastack, number)
+    row = connection.one(sql("care", "lost_version"), datastack, number, cell_segments.FACT)
     if row is None:
         raise UnknownVersion(f"datastack {datastack!r} has no version {number} of its own", field="rebuilds")
-    id_, moment, merged = row
+    id_, moment, merged, segments = row
     digests = dict(connection.rows(sql("care", "published_digests"), id_))
-    return LostVersion(id_, moments.aware(moment), not merged, digests)
+    return LostVersion(id_, moments.aware(moment), not merged, digests, segments)
 
 
 def reopen(connection: Connection, datastack: str, number: int) -> int:

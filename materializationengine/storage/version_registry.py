@@ -18,7 +18,7 @@ from ..domain.datastack import Datastack, Resolution
 from ..domain.errors import UnknownTable, UnknownVersion, VersionNotAvailable
 from ..domain.names import frozen_database
 from ..kernel import moments
-from .models import AnalysisTable, AnalysisVersion, AnnotationTable, FrozenTable, SegmentationTable, VersionStatus
+from .models import AnalysisTable, AnalysisVersion, AnnotationTable, FrozenTable, Pin, SegmentationTable, VersionStatus
 
 _READABLE = VersionStatus.AVAILABLE
 _Tables = Select[AnalysisTable, AnnotationTable, SegmentationTable, FrozenTable]
@@ -79,6 +79,12 @@ def versions(session: Session, datastack: str, *, expired: bool = False) -> list
         statement = statement.where(AnalysisVersion.valid.is_(True))
     rows = session.execute(statement.order_by(AnalysisVersion.version))
     return [as_version(row, parent) for row, parent in rows]
+
+
+def pinned(session: Session, datastack: str) -> frozenset[int]:
+    """The numbers of the versions that are kept whatever their expiry."""
+    statement = select(AnalysisVersion.version).join(Pin, Pin.analysisversion_id == AnalysisVersion.id)
+    return frozenset(session.scalars(statement.where(AnalysisVersion.datastack == datastack)))
 
 
 def is_virtual(session: Session, datastack: str) -> bool:

@@ -15,6 +15,7 @@ from ..domain.errors import BadRequest, UnknownVersion, VersionNotAvailable
 from ..domain.plan import Plan
 from ..kernel import moments
 from ..kernel.columns import Connection
+from . import cell_segments
 from .models import VersionStatus
 from .sql import sql
 from .version_publishing import VerifiedTable
@@ -63,8 +64,8 @@ def record(connection: Connection, plan: Plan, run_id: str, tables: list[Verifie
         moment = moments.naive(plan.moment)
         statement = sql("incremental", "add_analysis_table")
         connection.execute(statement, plan.stack.aligned_volume, table.schema, table.table, moment, row[0])
-        statement = sql("incremental", "replace_frozen_table")
-        connection.execute(statement, row[0], table.table, table.rows, table.digest, json.dumps(table.facts))
+        statement, facts = sql("incremental", "replace_frozen_table"), json.dumps(table.facts)
+        connection.execute(statement, row[0], table.table, table.rows, table.digest, facts, cell_segments.FACT)
     mended = json.dumps({"tables": {table.table: table.rows for table in tables}, "swapped": swapped})
     return int(connection.value(sql("incremental", "add_revision"), row[0], run_id, mended))
 

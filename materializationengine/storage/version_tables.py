@@ -38,6 +38,8 @@ class VersionRow:
     tables: tuple[TableRow, ...]
     revision: int = 0
     """How often it was mended after its publication."""
+    pinned: bool = False
+    """Whether it is kept whatever its expiry."""
 
     def to_json(self) -> dict[str, Any]:
         """The wire form."""
@@ -47,6 +49,7 @@ class VersionRow:
             "status": self.status,
             "revision": self.revision,
             "expires_on": self.expires_on.isoformat() if self.expires_on else None,
+            "pinned": self.pinned,
             "tables": [{"table": t.name, "rows": t.rows, "digest": t.digest} for t in self.tables],
         }
 
@@ -68,8 +71,9 @@ def version_rows(cluster: Cluster, datastack: Datastack, number: int | None = No
             moments.aware(expires_on) if expires_on else None,
             tuple(TableRow(name, count, digest) for of, name, count, digest in tables if of == version),
             revision,
+            pinned,
         )
-        for version, time_stamp, status, expires_on, revision in rows
+        for version, time_stamp, status, expires_on, revision, pinned in rows
     ]
 
 

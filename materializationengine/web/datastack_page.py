@@ -45,6 +45,7 @@ def _shown(datastack: str, words: str) -> dict[str, Any]:
         "server": request.host_url.rstrip("/"),
         "words": words,
         "versions": versions[::-1],
+        "pinned": registry.pinned(session, datastack),
         "tables": tables,
         "newest": newest,
         "example": frozen if newest is not None else None,

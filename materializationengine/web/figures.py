@@ -43,6 +43,7 @@ class Figures(Collector):
         watcher = self.parts.watcher
         yield from _checks(watcher.service(), watcher.datastacks())
         yield from _presence(watcher.presence())
+        yield from _lost(self.parts, watcher.presence())
         yield from _ledger(watcher.ledger())
         yield from _sizes(watcher.sizes())
         yield from _disk(watcher.free_bytes(), self.parts.settings.disk_reserve)
@@ -72,13 +73,29 @@ def _lights(findings: Iterable[Finding], *, of_datastacks: bool) -> Iterator[Sam
 def _presence(found: Presence | None) -> Iterator[Metric]:
     if found is None:
         return
-    taken = Counter(queue for worker in found.workers for queue in worker.queues)
+    taken = _taken(found)
     yield gauge(
         "workers", "Living workers that take from a queue", ("queue",), (((name,), taken[name]) for name in QUEUES)
     )
     yield gauge("beats", "Beats that are there", (), [((), len(found.ticks))])
     ticks = [((), max(found.ticks))] if found.ticks else []
     yield gauge("beat_last_tick_timestamp_seconds", "When a beat last ticked", (), ticks)
+
+
+def _taken(found: Presence) -> Counter[str]:
+    return Counter(queue for worker in found.workers for queue in worker.queues)
+
+
+def _lost(parts: Parts, found: Presence | None) -> Iterator[Metric]:
+    """A worker greets before it is there, and takes leave before it goes: what is over has done neither."""
+    if found is None:
+        return
+    try:
+        known, taken = parts.services.broker.remembered(), _taken(found)
+    except GatewayUnavailable:
+        return
+    lost = {queue: float(max(0, known.get(queue, 0) - taken[queue])) for queue in QUEUES}
+    yield gauge("workers_lost", "Workers that went of late without taking leave", ("queue",), _by_name(lost))
 
 
 def _ledger(found: LedgerFigures | None) -> Iterator[Metric]:

@@ -81,8 +81,10 @@ def volume_datastacks(aligned_volume: str) -> Response:
 @blueprint.route(_VOLUME)
 @needs_admin
 def volume_versions(aligned_volume: str) -> Response:
-    """Versions of every datastack on a volume, whatever their status."""
-    return jsonify([version_record(found) for found in _versions(aligned_volume)])
+    """Versions of every datastack on a volume, whatever their status, and whether they are pinned."""
+    found, session = _versions(aligned_volume), live_session(aligned_volume)
+    pins = {name: registry.pinned(session, name) for name in {each.datastack for each in found}}
+    return jsonify([{**version_record(each), "pinned": each.version in pins[each.datastack]} for each in found])
 
 
 @blueprint.route(_VOLUME, methods=["POST"])

@@ -85,6 +85,7 @@ def _launch(
 def _open(services: Services, connection: Connection, run_id: str, request: RunRequest, now: datetime) -> str:
     """Write a run to the ledger and return its id; the caller commits."""
     plan = _plan(services, connection, run_id, request, now)
+    plan = replace(plan, late_keys=plan.exclusive)
     expected = estimate(services, connection, plan)
     check_room(expected, services.settings.disk_reserve * GB)
     ledger.open_run(connection, run_id, plan, requested_by=request.requested_by, subject=_subject(plan))

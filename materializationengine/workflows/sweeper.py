@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import socket
+import time
 from collections.abc import Iterable
 
 import structlog
@@ -62,15 +64,20 @@ class Rounds:
 
 
 class Presence:
-    """The connection by which monitoring knows a worker: the server drops it when the process ends."""
+    """The connection by which monitoring knows a worker: the server drops it when the process ends.
+
+    Redis remembers the worker until it takes leave, so that one that was lost is told from one that was stopped.
+    """
 
     def __init__(self, services: Services, queues: Iterable[str]) -> None:
         self._services = services
-        self._sign = f"takes {','.join(sorted(queues))} {socket.gethostname()}"
+        self._sign = f"{','.join(sorted(queues))} {socket.gethostname()}"
+        self._own_sign = f"{self._sign} {os.getpid()} {time.time_ns()}"
         self._there: Connection | None = None
 
     def show(self) -> None:
         """Open it, or open it anew where the server has dropped it. Raises StorageUnavailable."""
+        self._services.broker.greet(self._own_sign)
         try:
             if self._there is not None:
                 self._there.rows("SELECT 1")
@@ -78,10 +85,11 @@ class Presence:
                 return
         except DriverError:
             self._there = None
-        self._there = self._services.cluster.connect(purpose=self._sign)
+        self._there = self._services.cluster.connect(purpose=f"takes {self._sign}")
 
     def end(self) -> None:
-        """Close it."""
+        """Take leave, then close it."""
+        self._services.broker.take_leave(self._own_sign)
         if self._there is not None:
             self._there.close()
             self._there = None

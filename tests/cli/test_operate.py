@@ -61,9 +61,11 @@ def test_the_life_of_a_version_is_a_persons_to_set(command: Command, stack: str)
     command("versions", stack, "2", "--expires", "never")
     assert versions(command, stack)[2] == ("AVAILABLE", None)
     command("versions", stack, "1", "--pin")
+    listed = {row["version"]: row["pinned"] for row in command("versions", stack, "--json")}
+    assert listed == {1: True, 2: False} and command("versions", stack).count("(pinned)") == 1
     assert "unpin it first" in command("versions", stack, "1", "--drop", code=2)
     command("versions", stack, "1", "--unpin", "--drop")
-    assert versions(command, stack)[1][0] == "EXPIRED"
+    assert versions(command, stack)[1][0] == "EXPIRED" and "pinned" not in command("versions", stack)
     assert "EXPIRED" in command("versions", stack, "1", "--pin", code=2)
     assert "number of a version" in command("versions", stack, "--drop", code=2)
 

@@ -65,6 +65,43 @@ def test_roots_changed_between(engine: Engine, small_world: Path, datastack: str
     assert expired and not expired & cell_segments(engine, datastack, made.version)
 
 
+@pytest.mark.parametrize("split", [False, True])
+def test_a_version_made_anew_or_mended_has_its_cell_segments_again(
+    engine: Engine, small_world: Path, datastack: str, split: bool
+) -> None:
+    """Nobody saw to it when its database was lost: a rebuild is a freeze, which makes no such table."""
+    engine.load(small_world, datastack)
+    engine.upload_synapses(small_world, datastack, day(0))
+    base = engine.run(RunKind.COMPLETE, datastack, as_of=day(20), split=split).version
+    made = engine.run(RunKind.INCREMENTAL, datastack, as_of=day(40), base_version=base, split=split).version
+    assert base is not None and made is not None
+    upload_cells(engine, small_world, datastack, day(5))
+    engine.run(RunKind.INGEST, datastack, as_of=day(40))
+    for number in (base, made):
+        lose(engine, datastack, number)
+        engine.run(RunKind.FREEZE, datastack, rebuilds=number)
+    assert cell_segments(engine, datastack, made) == roots_in(engine, datastack, made, split) | {0}
+    mended = engine.run(RunKind.INCREMENTAL, datastack, base_version=base, mends=made)
+    assert facts(mended, "mend.swap_in")["mended"]
+    centers = f'"cells__{datastack}_pcg"' if split else "cells"
+    new = {root for (root,) in ids_of(engine, datastack, made, f"SELECT pt_root_id FROM {centers}") if root is not None}
+    wanted = roots_in(engine, datastack, made, split) | new | {0}
+    assert cell_segments(engine, datastack, made) == wanted
+    lose(engine, datastack, made)
+    engine.run(RunKind.FREEZE, datastack, rebuilds=made)
+    assert cell_segments(engine, datastack, made) == wanted
+    with engine.services.cluster.connect(f"{datastack}__mat{base}") as connection:
+        assert connection.value("SELECT to_regclass('cellsegment') IS NULL")
+
+
+def lose(engine: Engine, datastack: str, version: int) -> None:
+    """Drop a version's database behind the registry's back."""
+    with closing(engine.services.cluster.raw()) as home:
+        home.autocommit = True
+        with home.cursor() as cursor:
+            cursor.execute(f'DROP DATABASE "{datastack}__mat{version}" WITH (FORCE)')
+
+
 def cell_segments(engine: Engine, datastack: str, version: int | None) -> set[int]:
     return {root for (root,) in ids_of(engine, datastack, version, "SELECT id FROM cellsegment")}
 

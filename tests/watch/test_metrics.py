@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -16,11 +17,13 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from materializationengine.config import Settings
 from materializationengine.domain.plan import RunKind
+from materializationengine.kernel.processes import wait_until
 from materializationengine.kernel.redis import PrivateRedis
 from materializationengine.watch import watcher
 from materializationengine.web.app import create_app
 from materializationengine.web.parts import parts
 from tests.harness import Engine
+from tests.workflows.workers import kill_all, worker
 
 
 @pytest.fixture
@@ -173,3 +176,26 @@ def test_figures_may_take_a_token_that_is_read_anew(app: Flask, tmp_path: Path) 
     secret.write_text("second-token")
     assert [status(token) for token in ("first-token", "second-token")] == [401, 200]
     parts(closed).close()
+
+
+def test_a_worker_that_was_killed_is_told_from_one_that_was_stopped(
+    app: Flask, engine: Engine, redis: PrivateRedis, tmp_path: Path
+) -> None:
+    client = app.test_client()
+    environ = {
+        "SQLALCHEMY_DATABASE_URI": engine.services.settings.database_url,
+        "REDIS_URL": redis.url,
+        "LOCAL_SERVER_URL": engine.neighbors.url,
+    }
+
+    def counted() -> tuple[float, float]:
+        found = scrape(client)
+        return tuple(value(found[f"matengine_{name}"], queue="process") for name in ("workers", "workers_lost"))
+
+    _, before = counted()
+    with worker(environ, tmp_path / "a.log") as stopped, worker(environ, tmp_path / "b.log") as killed:
+        assert wait_until(lambda: counted() == (2, before), 60), counted()
+        stopped.send_signal(signal.SIGTERM)
+        assert wait_until(lambda: counted()[0] == 1, 60) and counted() == (1, before)
+        kill_all(killed)
+        assert wait_until(lambda: counted()[0] == 0, 60) and counted() == (0, before + 1)

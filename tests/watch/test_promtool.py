@@ -59,6 +59,10 @@ def _datastack(name: str, values: str) -> dict[str, str]:
     return {f'matengine_datastack_check{{check="{name}",datastack="fly"}}': values}
 
 
+def _workers(living: str, lost: str) -> dict[str, str]:
+    return {'matengine_workers{queue="process"}': living, 'matengine_workers_lost{queue="process"}': lost}
+
+
 def _seconds(name: str, labels: str, edges: dict[str, str]) -> dict[str, str]:
     """A histogram whose buckets grow by so much a minute."""
     return {f'{name}_bucket{{{labels},le="{edge}"}}': values for edge, values in edges.items()}
@@ -87,9 +91,12 @@ CASES = [
         {'matengine_workers{queue="process"}': "1 0", 'matengine_workers{queue="workflow"}': "1 1"},
         [{"queue": "process"}],
     ),
-    Case("MatengineWorkerLost", "6m", {'matengine_workers{queue="process"}': "3x2 2x60"}, [{"queue": "process"}]),
-    Case("MatengineWorkerLost", "4m", {'matengine_workers{queue="process"}': "3x2 2 3x60"}),
-    Case("MatengineWorkerLost", "30m", {'matengine_workers{queue="process"}': "3x2 2x60"}),
+    Case("MatengineWorkerLost", "6m", _workers("3x2 2x60", "0x2 1x20 0x40"), [{"queue": "process"}]),
+    # Stopped in order, replaced at once, replaced after a while, and long ago.
+    Case("MatengineWorkerLost", "6m", _workers("3x2 2x60", "0x60")),
+    Case("MatengineWorkerLost", "6m", _workers("3x60", "0x2 1x20 0x40")),
+    Case("MatengineWorkerLost", "4m", _workers("3x2 2 3x60", "0x2 1x20 0x40")),
+    Case("MatengineWorkerLost", "30m", _workers("3x2 2x60", "0x2 1x20 0x40")),
     Case("MatengineBeatSilent", "6m", {"matengine_beat_last_tick_timestamp_seconds": "0 60 120x10"}, [{}]),
     Case("MatengineBeatSilent", "6m", {"matengine_beat_last_tick_timestamp_seconds": "0+60x10"}),
     Case("MatengineBeatSilent", "3m", _check("beat", "1 0x5"), [{}]),

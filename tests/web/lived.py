@@ -148,10 +148,15 @@ class Scene:
             supervoxel = None if one.waits else self._supervoxel(name, row[f"{point}_position"])
             row[f"{point}_supervoxel_id"] = supervoxel
             row[f"{point}_root_id"] = None if supervoxel is None else self.root(supervoxel, at)
-            if (name, row["id"]) in self.owed and at == self.marks[name] and supervoxel:
-                # What a table owes at its own mark it owes to everybody.
+            if (name, row["id"]) in self.owed and at == self.marks[name]:
+                # What a table owes at its own mark it owes to everybody; background too, which is 0 at any other.
                 row[f"{point}_root_id"] = None
         return {column: row[column] for column in COLUMNS[name]}
+
+    def owing(self, name: str, one: Lived) -> float:
+        """How likely the roots of a row are owed: more so where a point of it lies in background, as few do."""
+        bare = any(self._supervoxel(name, one.row[f"{point}_position"]) == 0 for point in POINTS[name])
+        return 0.5 if bare else 0.04
 
     def _supervoxel(self, name: str, place: tuple[float, float, float]) -> int:
         if (name, place) not in self._places:
@@ -321,13 +326,15 @@ def looked_up(scene: Scene) -> None:
 
 
 def forget_roots(scene: Scene, dice: random.Random) -> None:
-    """Take roots away, as a graph that was down leaves them: they are owed."""
+    """Take roots away, as a graph that was down or a look-up of supervoxels leaves them: they are owed."""
     with closing(scene.engine.services.cluster.raw(scene.database)) as connection, connection, connection.cursor() as c:
         for name, points in POINTS.items():
             if not points:
                 continue
-            ids = [one.row["id"] for one in scene.lived[name] if not one.waits and dice.random() < 0.04]
+            ids = [
+                one.row["id"] for one in scene.lived[name] if not one.waits and dice.random() < scene.owing(name, one)
+            ]
             beside = f"{name}__{scene.stack}_pcg"
-            roots = ", ".join(f"{p}_root_id = CASE WHEN {p}_supervoxel_id = 0 THEN 0 END" for p in points)
+            roots = ", ".join(f"{p}_root_id = NULL" for p in points)
             c.execute(f"UPDATE {beside} SET {roots} WHERE id = ANY (%s)", (ids,))
             scene.owed |= {(name, each) for each in ids}

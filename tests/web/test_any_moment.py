@@ -290,6 +290,8 @@ def test_any_question_about_any_moment(engine: Engine, scene: Scene, judge: Judg
     scene.marks = {"contacts": day(10), "cells": day(25)}
     lived.add_waiting(scene, "contacts", day(50))
     lived.forget_roots(scene, dice)
+    # Before the graph's birth only background has a root, and here it is owed.
+    judge.check(Question(Asked([["contacts", "id"]], []), day(-2), True, False, False, False))
     ask_around(judge, 200)
 
     engine.run(RunKind.UPDATE_DATABASE, scene.stack, as_of=day(40))

@@ -11,6 +11,7 @@ import pytest
 from flask.testing import FlaskClient
 
 from materializationengine.config import Settings
+from materializationengine.storage import version_care
 from materializationengine.storage.engines import Cluster
 from materializationengine.web.app import create_app
 from materializationengine.web.parts import parts
@@ -122,3 +123,18 @@ def test_nothing_may_be_loaded_and_an_unknown_one_is_not_there(client: FlaskClie
     policy = client.get(f"{PATH}/{frozen.DATASTACK}").headers["Content-Security-Policy"]
     assert policy.startswith("default-src 'none'; style-src 'unsafe-inline'") and "script" not in policy
     assert client.get(f"{PATH}/nobody").status_code == 404
+
+
+def test_a_pinned_version_says_so_here_and_to_administrators_and_clients_get_the_record_they_know(
+    client: FlaskClient, cluster: Cluster, rows: frozen.Rows
+) -> None:
+    for kept in (True, False):
+        with cluster.connect(frozen.VOLUME) as connection:
+            version_care.set_pin(connection, frozen.DATASTACK, 1, kept, "tests")
+            connection.commit()
+        page = client.get(f"{PATH}/{frozen.DATASTACK}").text
+        assert page.count("(pinned)") == page.count("2036-01-01T00:00:00.000000 (pinned)") == kept
+        listed = client.get(f"/materialize/api/v2/aligned_volumes/{frozen.VOLUME}").json
+        told = {(each["datastack"], each["version"]) for each in listed if each["pinned"]}
+        assert told == ({(frozen.DATASTACK, 1)} if kept else set())
+        assert "pinned" not in client.get(f"/materialize/api/v3/datastack/{frozen.DATASTACK}/version/1").json

@@ -16,13 +16,15 @@ from pathlib import Path
 import pytest
 import requests
 
-from materializationengine.domain.plan import RunStatus
+from materializationengine.domain.plan import RunKind, RunStatus
 from materializationengine.kernel import moments
 from materializationengine.kernel.postgres import PrivateCluster
 from materializationengine.kernel.processes import free_port, wait_until
 from materializationengine.kernel.redis import PrivateRedis
 from materializationengine.stack import programs
 from materializationengine.storage.live_database import known_layouts, layout
+from materializationengine.storage.run_records import find_run
+from materializationengine.workflows.execute import run_unit
 from tests.harness import SYNAPSE_MAPPING, Engine, ends
 from tests.oracle import Oracle, same_partition
 from tests.workflows.workers import APP, ROOT, kill_all, wait_for, worker
@@ -30,6 +32,9 @@ from tests.workflows.workers import APP, ROOT, kill_all, wait_for, worker
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(900)]
 OLD = "e8b468bffc34934fcbb3161fa8864d723899a7a1"
 """A commit whose databases have an earlier layout, and whose plans know less than ours."""
+
+KEYED = "0bbf73cf5c99ca7a971f63287d1a1ddb834caa3b"
+"""A commit of our layout whose index step makes keys, and whose update takes for granted that a root is dated once."""
 
 NEXT = '''"""What the next release adds."""
 
@@ -50,11 +55,21 @@ DAY30, DAY40 = BIRTH + timedelta(days=30), BIRTH + timedelta(days=40)
 @pytest.fixture(scope="module")
 def old_code(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The packages as they were."""
-    folder = tmp_path_factory.mktemp("old")
-    command = ["git", "-C", str(ROOT), "archive", OLD, "materializationengine", "localcave", "l1dbproto"]
+    return code_of(OLD, tmp_path_factory.mktemp("old"))
+
+
+@pytest.fixture(scope="module")
+def keyed_code(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The packages as they were later, in the layout of today."""
+    return code_of(KEYED, tmp_path_factory.mktemp("keyed"))
+
+
+def code_of(commit: str, folder: Path) -> Path:
+    """The packages of a commit, unpacked."""
+    command = ["git", "-C", str(ROOT), "archive", commit, "materializationengine", "localcave", "l1dbproto"]
     made = subprocess.run(command, capture_output=True, check=False)
     if made.returncode:
-        reason = f"the history does not hold {OLD}: {made.stderr.decode().strip()}"
+        reason = f"the history does not hold {commit}: {made.stderr.decode().strip()}"
         if os.environ.get("CI") == "true":
             pytest.fail(reason)
         pytest.skip(reason)
@@ -218,4 +233,56 @@ def test_a_new_web_takes_over_beside_workers_of_the_old_release(
         assert started.status_code == 202, started.text
         second = wait_for(engine, started.json()["id"], 300)
         assert (second.status, second.version) == (RunStatus.SUCCEEDED, 2), second.error
+    assert is_true_of(engine, small_world, datastack, 1, DAY30) and is_true_of(engine, small_world, datastack, 2, DAY40)
+
+
+def has_key(engine: Engine, database: str, table: str) -> bool:
+    """Whether a table has a primary key."""
+    with engine.services.cluster.connect(database) as connection:
+        statement = "SELECT count(*) FROM pg_constraint WHERE contype = 'p' AND conrelid = $1::regclass"
+        return bool(connection.value(statement, table))
+
+
+def do_units(engine: Engine, database: str, until: str) -> None:
+    """Do units of this release until the next one is of an action."""
+    queue = engine._due(database)
+    while queue[0].action != until:
+        queue += run_unit(engine.services, database, queue.pop(0).unit, "tests")
+        queue = queue or engine._due(database)
+
+
+def test_a_version_has_its_keys_whoever_indexes_and_whoever_publishes(
+    engine: Engine, environ: dict[str, str], keyed_code: Path, small_world: Path, datastack: str, tmp_path: Path
+) -> None:
+    live = f"{datastack}_volume"
+    engine.load(small_world, datastack)
+    engine.upload_synapses(small_world, datastack, BIRTH)
+
+    # The older release plans; ours does all but the publication.
+    words = ["run", "complete", datastack, "--timestamp", DAY30.isoformat(), "--json"]
+    started = matengine_of(keyed_code, environ, *words)
+    assert started.returncode == 0, started.stderr
+    run = json.loads(started.stdout)["id"]
+    do_units(engine, live, "update_roots.apply")
+    assert has_key(engine, live, f"matengine.stage_{run}_born")
+    do_units(engine, live, "freeze.publish")
+    with worker_of(keyed_code, environ, tmp_path / "old.log"):
+        first = wait_for(engine, run, 120)
+    assert (first.status, first.version) == (RunStatus.SUCCEEDED, 1), first.error
+    assert has_key(engine, f"{datastack}__mat1", "synapses")
+
+    # Ours plans, and does all but the publication: the older one leaves that alone.
+    run = engine.start_only(RunKind.COMPLETE, datastack, as_of=DAY40)
+    do_units(engine, live, "update_roots.apply")
+    assert not has_key(engine, live, f"matengine.stage_{run}_born")
+    do_units(engine, live, "freeze.publish")
+    with worker_of(keyed_code, environ, tmp_path / "old.log"):
+        left = "unit is left to the workers of a newer release"
+        assert wait_until(lambda: left in (tmp_path / "old.log").read_text(), 60)
+        time.sleep(1)
+        assert find_run(engine.services.cluster, run, units=False).status is RunStatus.RUNNING
+    with worker(environ, tmp_path / "new.log", concurrency=1):
+        second = wait_for(engine, run, 120)
+    assert (second.status, second.version) == (RunStatus.SUCCEEDED, 2), second.error
+    assert has_key(engine, f"{datastack}__mat2", "synapses")
     assert is_true_of(engine, small_world, datastack, 1, DAY30) and is_true_of(engine, small_world, datastack, 2, DAY40)

@@ -35,8 +35,9 @@ WHERE datastack = $1 AND version = $2::int AND status IN ('AVAILABLE', 'FAILED')
 RETURNING version
 
 -- lost_version --
-SELECT id, time_stamp, is_merged IS NOT FALSE FROM analysisversion
-WHERE datastack = $1 AND version = $2::int AND parent_version IS NULL
+SELECT id, time_stamp, is_merged IS NOT FALSE,
+       EXISTS (SELECT 1 FROM matengine.frozen_table f WHERE f.analysisversion_id = v.id AND f.facts ? $3)
+FROM analysisversion v WHERE datastack = $1 AND version = $2::int AND parent_version IS NULL
 
 -- published_digests --
 SELECT table_name, digest FROM matengine.frozen_table WHERE analysisversion_id = $1::int

@@ -100,7 +100,8 @@ WHERE run_id = $1 AND action = 'freeze.verify' AND status = 'DONE' ORDER BY id
 
 -- version_rows --
 SELECT version, time_stamp, status::text, expires_on,
-       (SELECT coalesce(max(r.revision), 0) FROM matengine.version_revision r WHERE r.analysisversion_id = v.id)
+       (SELECT coalesce(max(r.revision), 0) FROM matengine.version_revision r WHERE r.analysisversion_id = v.id),
+       EXISTS (SELECT 1 FROM matengine.pin p WHERE p.analysisversion_id = v.id)
 FROM analysisversion v
 WHERE datastack = $1 AND ($2::int IS NULL OR version = $2::int) ORDER BY version DESC
 

@@ -92,10 +92,12 @@ SELECT $1, $2, $3, true, $4::timestamp, $5::int
 WHERE NOT EXISTS (SELECT 1 FROM analysistables WHERE analysisversion_id = $5::int AND table_name = $3 AND valid)
 
 -- replace_frozen_table --
+-- Fact $6 is about the version, not about this table: it stays.
 INSERT INTO matengine.frozen_table AS f (analysisversion_id, table_name, row_count, digest, facts)
 VALUES ($1::int, $2, $3::bigint, $4, $5::jsonb)
 ON CONFLICT (analysisversion_id, table_name)
-DO UPDATE SET row_count = excluded.row_count, digest = excluded.digest, facts = excluded.facts
+DO UPDATE SET row_count = excluded.row_count, digest = excluded.digest,
+              facts = excluded.facts || jsonb_strip_nulls(jsonb_build_object($6::text, f.facts -> $6::text))
 
 -- add_revision --
 -- The first publication is revision 0, which has no row.

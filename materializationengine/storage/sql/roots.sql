@@ -16,7 +16,7 @@ CREATE TABLE {born} (root bigint NOT NULL, born timestamp NOT NULL)
 SELECT root FROM pg_temp.asked_roots a WHERE NOT EXISTS (SELECT 1 FROM {born} b WHERE b.root = a.root) ORDER BY root
 
 -- fill_born --
--- There is a key where a worker of an earlier release made the table.
+-- There is a key where an earlier release planned the run, or made the table.
 INSERT INTO {born} (root, born) SELECT root, born FROM pg_temp.dated ON CONFLICT DO NOTHING
 
 -- stage_supervoxels --
