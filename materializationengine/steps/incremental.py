@@ -9,7 +9,6 @@ from functools import partial
 import numpy as np
 
 from ..domain.errors import VerificationFailed
-from ..domain.names import build_database
 from ..domain.plan import AnnotationSource, TablePlan, UnitSpec, to_json
 from ..domain.ports import Ids
 from ..domain.schemas import BoundPoint
@@ -18,8 +17,9 @@ from ..storage import cell_segments, frozen_build, incremental_copy
 from ..storage.incremental_base import Base
 from ..storage.rest_rows import RowsOf
 from ..storage.tables import Shape
-from . import freeze
-from .freeze import next_units
+from . import frozen
+from .freeze import next_units, roots_at
+from .freeze_check import Verify
 from .work import Report, Work
 
 BASE_TABLES, NEW_SEGMENTS, NEW_TABLES, EXPIRED_ROOTS = 1, 2, 3, 4
@@ -42,7 +42,7 @@ class Settle:
 class Made:
     """One table of the build: what verification must find, its roots, and how it was made."""
 
-    verify: freeze.Verify
+    verify: Verify
     roots: Ids
     in_full: tuple[Shape, ...]
     facts: tuple[int, int, int, int]
@@ -51,7 +51,7 @@ class Made:
 
 def copy(work: Work, _: Copy) -> Report:
     """Make all tables side by side from one snapshot, taken when no older writer is left."""
-    build = _build(work)
+    build = frozen.build(work)
     live, moment = work.plan.stack.aligned_volume, work.plan.moment
     frozen_build.clear(work.cluster, build)
     frozen_build.wait_for_writers(work.cluster, live, moment, work.settings.writer_wait)
@@ -89,20 +89,20 @@ def _make(
     stale = segmentation is not None and marks[segmentation] != work.plan.moment
     span = incremental_copy.Span(work.plan.base.moment, expired, partial(_roots_at, work), work.plan.stack.pcg_table)
     digests, in_full, roots, facts = [], [], [np.zeros(0, np.int64)], np.zeros(4, dtype=int)
-    for shape in freeze.shapes(work, table, segmentation):
+    for shape in frozen.shapes(work, table, segmentation):
         roots_of = span.roots_of if stale and shape.points else None
         request = frozen_build.TableCopy(shape, table, segmentation, roots_of)
         merged = _merge(work, snapshot, request, span)
         if merged is None:
             whole = replace(request, rows_of=_rows_of(work, table))
-            digest = frozen_build.copy_table(work.cluster, snapshot, _build(work), whole)
+            digest = frozen_build.copy_table(work.cluster, snapshot, frozen.build(work), whole)
             in_full.append(shape)
         else:
             digest = merged.digest
             roots.append(merged.roots)
             facts += (merged.dropped, merged.patched, merged.inserted, merged.asked)
         digests.append((shape.table, digest.rows, digest.text))
-    verify = freeze.Verify(table.name, tuple(digests), compared=not in_full)
+    verify = Verify(table.name, tuple(digests), compared=not in_full)
     return Made(verify, np.unique(np.concatenate(roots)), tuple(in_full), tuple(facts.tolist()))
 
 
@@ -122,11 +122,11 @@ def _merge(
     if never_bound or not base.has(request.shape):
         return None
     try:
-        return incremental_copy.merge_table(work.cluster, snapshot, _build(work), base, request, span)
+        return incremental_copy.merge_table(work.cluster, snapshot, frozen.build(work), base, request, span)
     except VerificationFailed:
         if work.plan.base.strict:
             raise
-    frozen_build.drop_table(work.cluster, _build(work), request.shape.table)
+    frozen_build.drop_table(work.cluster, frozen.build(work), request.shape.table)
     return None
 
 
@@ -134,13 +134,13 @@ def _roots_at(work: Work, supervoxels: Ids) -> tuple[Ids, Ids]:
     """Roots at the version's moment, asked of the graph by several threads."""
     parts = np.array_split(supervoxels, _threads(work, EXPIRED_ROOTS))
     with Threads(len(parts)) as pool:
-        found = list(pool.map(partial(freeze.roots_at, work), parts))
+        found = list(pool.map(partial(roots_at, work), parts))
     return np.concatenate([one for one, _ in found]), np.concatenate([one for _, one in found])
 
 
 def _keep_segments(work: Work, made: list[Made], expired: Ids) -> UnitSpec:
     """Phase 2: the base's distinct roots and those that were put in; a unit of the next step ends with phase 4."""
-    build = _build(work)
+    build = frozen.build(work)
     inherited = cell_segments.create(work.cluster, build, _base(work), expired)
     whole = [shape for table in made for shape in table.in_full]
     if not inherited:
@@ -160,11 +160,11 @@ def settle(work: Work, args: Settle) -> Report:
     columns: list[tuple[str, BoundPoint]] = [
         (shape.table, point)
         for table in work.plan.version_plan.tables
-        for shape in freeze.shapes(work, table, table.segmentation)
+        for shape in frozen.shapes(work, table, table.segmentation)
         if shape.table in args.tables
         for point in shape.points
     ]
-    build = _build(work)
+    build = frozen.build(work)
     if not cell_segments.is_open(work.cluster, build):
         return Report(0, {"table": cell_segments.TABLE})
     alive = [_alive(work, build, table, point) for table, point in columns]
@@ -192,7 +192,7 @@ def _alive(work: Work, build: str, table: str, point: BoundPoint) -> Ids:
 def _shapes(work: Work, made: Made) -> list[Shape]:
     table = next(table for table in work.plan.version_plan.tables if table.name == made.verify.table)
     names = {name for name, *_ in made.verify.digests}
-    return [shape for shape in freeze.shapes(work, table, table.segmentation) if shape.table in names]
+    return [shape for shape in frozen.shapes(work, table, table.segmentation) if shape.table in names]
 
 
 def _facts(made: list[Made], expired: Ids) -> dict[str, object]:
@@ -214,7 +214,3 @@ def _threads(work: Work, *phases: int) -> int:
 
 def _base(work: Work) -> Base:
     return Base(work.cluster, work.plan.base.database)
-
-
-def _build(work: Work) -> str:
-    return build_database(work.run_id, work.token)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..domain.names import build_database, frozen_database
+from ..domain.names import frozen_database
 from ..domain.plan import TablePlan
 from ..kernel import moments
 from ..storage import frozen_indexes, version_publishing, version_revisions
@@ -12,7 +12,7 @@ from ..storage.incremental_base import Base
 from ..storage.incremental_mend import Mend, Swap
 from ..storage.tables import Shape
 from ..storage.version_publishing import VerifiedTable
-from . import freeze
+from . import frozen
 from .work import Report, Work
 
 
@@ -38,7 +38,7 @@ def swap_in(work: Work, _: SwapIn) -> Report:
 def _swap(work: Work, mend: Mend, tables: list[VerifiedTable]) -> list[str]:
     swaps = [swap for table in tables for swap in _differing(work, mend, table)]
     if swaps:
-        build = build_database(work.run_id, work.token)
+        build = frozen.build(work)
         frozen_indexes.add_keys(work.cluster, build, [swap.shape.table for swap in swaps])
         views = mend.put_aside(build, [swap.shape for swap in swaps])
         mend.swap(swaps, views)
@@ -57,7 +57,7 @@ def _differing(work: Work, mend: Mend, table: VerifiedTable) -> list[Swap]:
 
 def _shapes(work: Work, table: VerifiedTable) -> list[Shape]:
     plan: TablePlan = next(each for each in work.plan.version_plan.tables if each.name == table.table)
-    shapes = freeze.shapes(work, plan, plan.segmentation)
+    shapes = frozen.shapes(work, plan, plan.segmentation)
     return [shape for shape in shapes if shape.table in table.facts["digests"]]
 
 

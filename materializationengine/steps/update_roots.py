@@ -11,6 +11,7 @@ from ..domain.errors import GatewayRefused
 from ..domain.plan import TablePlan, UnitSpec, to_json
 from ..domain.ports import Ids, RootLookup
 from ..storage import annotation_tables
+from ..storage.root_patch import RootPatch
 from ..storage.root_updates import Outdated, RootStage
 from .work import Report, Work
 
@@ -117,8 +118,9 @@ def apply(work: Work, args: Apply) -> Report:
         return Report(0, {"table": table.name, "left_alone": True})
     stage = RootStage(work.connection, work.run_id)
     everything = args.everything or state.last_updated is None
-    while len(late := stage.match(table, everything)):
+    patch = RootPatch(work.connection, work.run_id, table)
+    while len(late := patch.match(everything)):
         _ask(work, stage, late)
-    changed = stage.apply(table, work.plan.stack.pcg_table, state.last_updated, work.plan.moment)
+    changed = patch.apply(work.plan.stack.pcg_table, state.last_updated, work.plan.moment)
     annotation_tables.move_last_updated(work.connection, name, work.plan.moment)
     return Report(changed, {"table": table.name})

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..domain.names import build_database
 from ..storage import frozen_views
 from ..storage.views import definitions
+from . import frozen
 from .work import Report, Work
 
 
@@ -19,6 +19,6 @@ def build(work: Work, _: Build) -> Report:
     """Build the views that the version's tables allow, and say why it lacks the others."""
     plan = work.plan
     views = definitions(work.connection, plan.stack.name)
-    database = build_database(work.run_id, work.token)
+    database = frozen.build(work)
     told = frozen_views.build(work.cluster, database, views, plan.version_plan.tables, plan.version_plan.split)
     return Report(sum(each == "built" for each in told.values()), {"views": told})

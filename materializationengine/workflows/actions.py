@@ -13,6 +13,7 @@ from ..steps import (
     bulk_load,
     dummy,
     freeze,
+    freeze_check,
     incremental,
     ingest,
     mend,
@@ -64,7 +65,7 @@ ACTIONS: dict[str, Action] = {
     "freeze.create": Action(freeze.Create, freeze.create, WORKFLOW),
     "freeze.copy": Action(freeze.Copy, freeze.copy, WORKFLOW, ("freeze.index", "freeze.verify")),
     "freeze.index": Action(freeze.Index, freeze.index, WORKFLOW),
-    "freeze.verify": Action(freeze.Verify, freeze.verify, WORKFLOW),
+    "freeze.verify": Action(freeze_check.Verify, freeze_check.verify, WORKFLOW),
     "views.build": Action(views.Build, views.build, WORKFLOW),
     "freeze.publish": Action(freeze.Publish, freeze.publish, WORKFLOW),
     "incremental.copy": Action(

@@ -18,7 +18,7 @@ from materializationengine.domain.records import RunRecord
 from materializationengine.kernel import moments
 from materializationengine.kernel.postgres import PrivateCluster
 from materializationengine.kernel.redis import PrivateRedis
-from materializationengine.steps import freeze
+from materializationengine.steps import freeze, freeze_check
 from materializationengine.storage import janitor, run_control, run_records
 from materializationengine.storage.ledger import Message
 from materializationengine.storage.uploads import UploadStage
@@ -122,7 +122,7 @@ def test_a_freeze_goes_on_with_the_copy_that_is_made(
     settings(engine, keep_failed=600.0 if kept else 0.0, ingest_batch=700)
     engine.upload_synapses(small_world, stack, DAY0)
     with monkeypatch.context() as patch:
-        breaks(patch, freeze.frozen_checks, "sampled_pairs", lambda *_: True)
+        breaks(patch, freeze_check.frozen_checks, "sampled_pairs", lambda *_: True)
         failed = engine.attempt(RunKind.COMPLETE, stack, as_of=day(30))
     assert failed.status is RunStatus.FAILED
     before = finished(engine, failed.id)
