@@ -4,6 +4,8 @@ SHELL := /bin/bash
 BIN := .venv/bin
 WORLD ?=
 PYTEST ?=
+# Half as many more processes than processors: tests wait for the processes that they start.
+SPREAD := -n $(shell echo $$(( $$(nproc) * 3 / 2 ))) --dist loadfile --no-loadscope-reorder
 
 .PHONY: help setup setup-clients demo test test-faults lint types docs up down
 .PHONY: bench bench-quick bench-guard bench-clients audit coverage lock
@@ -22,14 +24,14 @@ demo: setup ## The main job from upload to frozen versions; WORLD=FOLDER takes a
 	@$(BIN)/matengine demo --client-python .venv-caveclient/bin/python $(if $(WORLD),--world $(WORLD))
 
 test: setup setup-clients lint ## All tests; PYTEST="-k name" hands words to pytest
-	@$(BIN)/python -m pytest tests -m "not faults and not bench" -n auto --dist loadfile $(PYTEST)
+	@$(BIN)/python -m pytest tests -m "not faults and not bench" $(SPREAD) $(PYTEST)
 
 test-faults: setup setup-clients ## Only the tests that kill processes and cut connections
 	@$(BIN)/python -m pytest tests -m faults $(PYTEST)
 
 coverage: setup setup-clients ## All tests, then the lines and branches they went through; below 90 % of branches fails
 	@$(BIN)/coverage erase
-	@$(BIN)/coverage run -m pytest tests -m "not faults and not bench" -n auto --dist loadfile --timeout 900 $(PYTEST)
+	@$(BIN)/coverage run -m pytest tests -m "not faults and not bench" $(SPREAD) --timeout 900 $(PYTEST)
 	@$(BIN)/coverage combine --quiet
 	@$(BIN)/python scripts/coverage_table.py
 

@@ -21,6 +21,26 @@ from tests.harness import Engine, Neighbors, drop_databases
 
 SHARED = Path(__file__).parent / "../../shared/data"
 _NUMBERS = itertools.count(1)
+_LONG = (
+    "docs/test_played_pages.py",
+    "holes/test_holes.py",
+    "acceptance/test_main_job.py",
+    "workflows/test_kill.py",
+    "steps/test_incremental.py",
+    "steps/test_kinds_of_tables.py",
+    "web/test_live_queries.py",
+    "l1dbproto/test_l1_apps.py",
+    "web/test_any_moment.py",
+    "steps/test_laws.py",
+    "acceptance/test_examples.py",
+    "stack/test_packaging.py",
+    "stack/test_stack.py",
+    "stack/test_deployment.py",
+    "workflows/test_bad_input.py",
+    "steps/test_versions.py",
+    "steps/test_history_property.py",
+)
+"""Files that take a minute or more are begun first: at the end one of them would run alone."""
 
 
 def pytest_configure() -> None:
@@ -31,6 +51,12 @@ def pytest_configure() -> None:
 
 
 _SETTINGS = {"SQLALCHEMY_DATABASE_URI", "REDIS_URL", "CELERY_BROKER_URL", "LOCAL_SERVER_URL", "GLOBAL_SERVER_URL"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Long files first, the others in their order."""
+    places = {Path(__file__).parent / name: place for place, name in enumerate(_LONG)}
+    items.sort(key=lambda item: places.get(item.path, len(places)))
 
 
 @pytest.fixture(scope="session")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from dataclasses import asdict
+from typing import Any
 
 import click
 
@@ -26,8 +26,14 @@ def verify(datastack: str, number: int, as_json: bool, folder: str | None) -> No
         if not as_json:
             click.echo(_line(table))
     if as_json:
-        click.echo(json.dumps([{**asdict(table), "same": table.same} for table in found]))
+        click.echo(json.dumps([_record(table) for table in found]))
     sys.exit(0 if all(table.same for table in found) else 1)
+
+
+def _record(table: Compared) -> dict[str, Any]:
+    found = {"rows": table.found.rows, "digest": table.found.digest}
+    published = {"rows": table.rows, "digest": table.digest}
+    return {"table": table.table, "found": found, **published, "same": table.same}
 
 
 def _line(table: Compared) -> str:

@@ -125,7 +125,10 @@ def test_every_command_has_its_heading(site: Path, pages: dict[Path, Page]) -> N
 
 def _names(command: click.Command, name: str) -> Iterator[str]:
     if isinstance(command, click.Group):
-        for word, inner in command.commands.items():
+        context = click.Context(command)
+        for word in command.list_commands(context):
+            inner = command.get_command(context, word)
+            assert inner is not None
             yield from _names(inner, f"{name} {word}")
     else:
         yield name

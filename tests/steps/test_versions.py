@@ -22,7 +22,7 @@ def day(number: float) -> datetime:
     return BIRTH + timedelta(days=number)
 
 
-@pytest.mark.parametrize("order", ["forward", "random"])
+@pytest.mark.parametrize("order", ["forward", pytest.param("random", marks=pytest.mark.faults)])
 def test_em512_equals_the_truth_at_every_day(engine: Engine, em512: Path, datastack: str, order: str) -> None:
     engine.load(em512, datastack)
     engine.upload_synapses(em512, datastack, day(0))

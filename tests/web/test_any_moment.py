@@ -282,7 +282,8 @@ def ask_version(judge: Judge, version: int, at: datetime, many: int) -> None:
 
 
 @pytest.mark.timeout(300)
-def test_any_question_about_any_moment(engine: Engine, scene: Scene, judge: Judge) -> None:
+@pytest.mark.parametrize("many", [70, pytest.param(200, marks=pytest.mark.faults)])
+def test_any_question_about_any_moment(engine: Engine, scene: Scene, judge: Judge, many: int) -> None:
     """Live tables whose marks lie before, after and at the moment, and differ from table to table."""
     dice = random.Random(5)
     engine.run(RunKind.INGEST, scene.stack, table="contacts", as_of=day(10))
@@ -292,18 +293,18 @@ def test_any_question_about_any_moment(engine: Engine, scene: Scene, judge: Judg
     lived.forget_roots(scene, dice)
     # Before the graph's birth only background has a root, and here it is owed.
     judge.check(Question(Asked([["contacts", "id"]], []), day(-2), True, False, False, False))
-    ask_around(judge, 200)
+    ask_around(judge, many)
 
     engine.run(RunKind.UPDATE_DATABASE, scene.stack, as_of=day(40))
     scene.marks, scene.owed = dict.fromkeys(scene.marks, day(40)), set()
     lived.looked_up(scene)
-    ask_around(judge, 200)
+    ask_around(judge, many)
     at = day(33.3)
     version = engine.run(RunKind.FREEZE, scene.stack, as_of=at).version
-    ask_version(judge, version, at, 40)
+    ask_version(judge, version, at, many // 5)
     expire(engine.services.cluster, scene.database, scene.stack, version)
-    ask_version(judge, version, at, 40)
-    assert judge.seen["rows"] > 150 and judge.seen["refused"] > 20, judge.seen
+    ask_version(judge, version, at, many // 5)
+    assert judge.seen["rows"] > many / 2 and judge.seen["refused"] > many / 10, judge.seen
 
 
 def call_of(question: Question) -> dict[str, Any]:

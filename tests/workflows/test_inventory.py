@@ -102,7 +102,7 @@ def test_the_table_names_every_kind_of_run() -> None:
 @pytest.mark.parametrize("doors", WORKFLOWS, ids=lambda doors: doors.verb)
 def test_a_workflow_is_a_task_a_verb_a_trigger_and_a_heading(doors: Doors, rules: set[tuple[str, str]]) -> None:
     assert doors.task in create_celery(Settings()).tasks
-    group = main.commands["run"]
+    group = main.get_command(click.Context(main), "run")
     assert isinstance(group, click.Group) and doors.verb in group.commands
     assert ("POST", doors.trigger) in rules
     titles = re.findall(r"^(.+)\n(?:=+|-+|~+|\^+)$", (ROOT / "docs/workflows/workflows.rst").read_text(), re.MULTILINE)
