@@ -10,7 +10,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -26,9 +25,6 @@ from .skipped import Skipped
 
 SCRATCH = "/var/tmp"
 """Where clusters lie: the unprivileged account of a database can enter it."""
-
-_CLEANING = 20.0
-"""Seconds that a section may take to end its servers and remove its folders."""
 
 Measure = Callable[[int, int, Path], Iterator[Figure | Detail]]
 SECTIONS: dict[str, Measure] = {
@@ -95,22 +91,13 @@ def measure(task: Task, record: Record) -> None:
                     _hear(task, json.loads(line), record)
             except BaseException:
                 # Nobody listens any more: it takes its servers and folders away, then we go on with the trouble.
-                _end(process)
+                process.terminate()
+                process.wait()
                 raise
         if process.returncode:
             record.failed[task.name] = _last_words(errors) or f"ended with {process.returncode}"
             click.echo(f"{task.name} FAILED: {record.failed[task.name]}", err=True)
     record.took(task.name, time.monotonic() - began)
-
-
-def _end(process: subprocess.Popen[str]) -> None:
-    """Ask it to end, more than once: an exit that comes up where Python lets none through is lost."""
-    for _ in range(3):
-        process.terminate()
-        with suppress(subprocess.TimeoutExpired):
-            process.wait(_CLEANING)
-            return
-    process.kill()
 
 
 def _hear(task: Task, told: dict[str, Any], record: Record) -> None:

@@ -63,7 +63,8 @@ def test_the_command_fails_loudly_where_a_section_does(tmp_path: Path) -> None:
 
 def test_an_interrupted_measurement_keeps_its_figures_and_leaves_nothing_running(tmp_path: Path) -> None:
     words = ["quick", "--rows=500", "--rounds=100000", "--only=roots", f"--folder={tmp_path}"]
-    command = [sys.executable, "-m", "bench", *words]
+    # Whatever is started in the background ignores an interrupt, and its children do.
+    command = ["env", "--default-signal=INT", sys.executable, "-m", "bench", *words]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, cwd=ROOT) as process:
         assert process.stdout is not None
         assert "root look-up" in process.stdout.readline()
