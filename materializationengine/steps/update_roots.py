@@ -55,12 +55,13 @@ def scan(work: Work, args: Scan) -> Report:
         expired = len(roots)
         _date(work, stage, roots)
     stage.stage([Outdated(table, args.everything or mark is None, mark is not None) for table, mark in behind])
-    ranges = stage.ranges(work.settings.lookup_batch)
+    staged = stage.staged()
+    ranges = stage.ranges(staged, work.settings.lookup_batch)
     units = tuple(
         UnitSpec("update_roots.look_up", to_json(LookUp(first, last)), f"from supervoxel {first}")
         for first, last in ranges
     )
-    return Report(stage.staged(), {"expired_roots": expired}, units)
+    return Report(staged, {"expired_roots": expired}, units)
 
 
 def _marks(work: Work) -> list[tuple[TablePlan, datetime | None]]:

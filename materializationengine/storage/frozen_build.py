@@ -21,7 +21,7 @@ from . import rest_rows
 from .engines import Cluster
 from .live_database import TEMPLATE
 from .rest_rows import RowsOf
-from .sql import literal, quote, sql
+from .sql import PARALLEL, literal, quote, sql
 from .tables import Shape, create_table, qualified, row_hash, select_shape, visible
 
 VERSION_OF = "matengine: version of "
@@ -105,9 +105,8 @@ class Snapshot:
         with connection.cursor() as cursor:
             cursor.execute("SET TRANSACTION SNAPSHOT " + literal(self.name))
             cursor.execute("SET LOCAL work_mem = '256MB'")
-            # A copy has a processor to spare while it sorts, and the planner would rather send few rows between
-            # processes (m: a million synapses' first row after 1.1 s instead of 2.6 s).
-            cursor.execute("SET LOCAL parallel_tuple_cost = 0")
+            # A copy has a processor to spare while it sorts (m: a million synapses in 4.4 s instead of 5.5).
+            cursor.execute(PARALLEL)
         return connection
 
     def marks(self) -> dict[str, datetime | None]:

@@ -11,8 +11,8 @@ from ..domain.ports import Ids
 from ..domain.schemas import schema
 from ..kernel import moments
 from ..kernel.columns import Connection
-from .root_updates import PARALLEL, columns, ids, segmentation, staging_tables
-from .sql import literal, quote, sql
+from .root_updates import columns, ids, segmentation, staging_tables
+from .sql import PARALLEL, literal, quote, sql
 
 _MANY = 0.05
 """Staged supervoxels for each row of a table from which one pass is cheaper than its indexes (m, at 1M rows)."""

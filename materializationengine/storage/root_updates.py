@@ -15,14 +15,11 @@ from ..domain.ports import Ids, RootLookup
 from ..domain.schemas import BoundPoint, schema
 from ..kernel import moments
 from ..kernel.columns import Connection
-from .sql import literal, quote, sql
+from .sql import PARALLEL, literal, quote, sql
 from .tables import qualified
 
 _END = 1 << 63
 """What no supervoxel reaches, as the database has them."""
-
-PARALLEL = "SET LOCAL parallel_tuple_cost = 0"
-"""Such a pass has the database nearly for itself, and the planner would rather send few rows between processes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +74,6 @@ class RootStage:
         self._connection.execute(PARALLEL)
         self._connection.execute(sql("roots", "stage_supervoxels", **self._names, parts=union))
         self._connection.execute(sql("roots", "index_staged", **self._names))
-        self._connection.execute(f"ANALYZE {self._names['asked']}")
 
     def _supervoxels(self, outdated: Outdated, point: BoundPoint) -> str:
         held = f"s.{quote(point.root)}" if outdated.vouched else "NULL::bigint"
@@ -88,9 +84,8 @@ class RootStage:
         """How many pairs of a supervoxel and a root that it has are to be asked."""
         return int(self._connection.value(sql("roots", "count_staged", **self._names)))
 
-    def ranges(self, batch: int) -> list[tuple[int, int]]:
-        """First and last of ranges of staged supervoxels: about as many in each, and no more than `batch`."""
-        staged = self.staged()
+    def ranges(self, staged: int, batch: int) -> list[tuple[int, int]]:
+        """First and last of ranges of so many staged pairs: about as many in each, and about `batch` at most."""
         size = -(-staged // max(1, lookup_units(staged, batch)))
         starts = self._connection.rows(sql("roots", "range_starts", **self._names), max(1, size))
         first = sorted({start for (start,) in starts})

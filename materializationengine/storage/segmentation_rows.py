@@ -13,7 +13,7 @@ from ..domain.root_ids import PointLookup
 from ..domain.schemas import BoundPoint, schema
 from ..kernel import moments
 from ..kernel.columns import Connection
-from .sql import quote, sql
+from .sql import PARALLEL, quote, sql
 from .tables import position_expressions, qualified
 
 
@@ -44,6 +44,7 @@ def missing_ranges(
 ) -> list[tuple[int, int, int]]:
     """(first id, last id, rows) of each batch of rows that lack an id."""
     statement = sql("live", "missing_ranges", **_names(table), missing=missing(table, roots))
+    connection.execute(PARALLEL)
     return [(first, last, size) for first, last, size in connection.rows(statement, batch)]
 
 

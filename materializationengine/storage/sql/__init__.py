@@ -6,6 +6,10 @@ import re
 from functools import cache
 from importlib.resources import files
 
+PARALLEL = "SET LOCAL parallel_tuple_cost = 0"
+"""Before a pass over whole tables, for which the planner would rather not send many rows between processes: a step has
+the database nearly for itself, and the next one waits for it."""
+
 _HEAD = re.compile(r"^-- (\w+) --$", re.MULTILINE)
 
 

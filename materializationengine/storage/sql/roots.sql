@@ -25,7 +25,8 @@ CREATE TABLE {asked} AS
 SELECT DISTINCT supervoxel, held FROM ({parts}) p WHERE supervoxel IS NOT NULL ORDER BY supervoxel
 
 -- index_staged --
-CREATE INDEX ON {asked} (supervoxel)
+-- By page ranges, since the rows lie in this order; it also tells the planner how many they are.
+CREATE INDEX ON {asked} USING brin (supervoxel)
 
 -- all_supervoxels --
 SELECT s.{supervoxel} AS supervoxel, {held} AS held FROM {segmentation} s
@@ -39,7 +40,7 @@ UNION ALL SELECT s.{supervoxel}, NULL FROM {segmentation} s WHERE s.{root} IS NU
 SELECT count(*) FROM {asked}
 
 -- range_starts --
--- The first supervoxel of every batch, along the index: where a supervoxel has several roots its batch is the smaller.
+-- The first supervoxel of every batch; where one has several roots its batch may be larger by them.
 SELECT supervoxel FROM (SELECT supervoxel, row_number() OVER (ORDER BY supervoxel) - 1 AS place FROM {asked}) numbered
 WHERE place % $1::bigint = 0 ORDER BY supervoxel
 
