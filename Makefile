@@ -26,7 +26,7 @@ demo: setup ## The main job from upload to frozen versions; WORLD=FOLDER takes a
 test: setup setup-clients lint ## All tests; PYTEST="-k name" hands words to pytest
 	@$(BIN)/python -m pytest tests -m "not faults and not bench" $(SPREAD) $(PYTEST)
 
-test-faults: setup setup-clients ## Only the tests that kill processes and cut connections
+test-faults: setup setup-clients ## Only the tests that kill processes and cut connections, and the long runs of random ones
 	@$(BIN)/python -m pytest tests -m faults $(PYTEST)
 
 coverage: setup setup-clients ## All tests, then the lines and branches they went through; below 90 % of branches fails

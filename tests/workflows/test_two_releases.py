@@ -200,6 +200,19 @@ def test_a_run_goes_on_when_the_release_changes_under_it(
     assert refused.stderr.count("\n") == 1 and "newer than this code knows" in refused.stderr
 
 
+@pytest.fixture
+def home_again(engine: Engine) -> Iterator[None]:
+    """Where other tests made the shared database a live one, the next release upgrades it too: that is taken back."""
+    yield
+    cluster = engine.services.cluster
+    if layout(cluster, cluster.home).newer:
+        with cluster.connect() as connection:
+            connection.execute("DROP TABLE matengine.of_the_next_release")
+            connection.execute("UPDATE matengine.alembic_version SET version_num = $1", known_layouts()[0])
+            connection.commit()
+
+
+@pytest.mark.usefixtures("home_again")
 def test_a_new_web_takes_over_beside_workers_of_the_old_release(
     engine: Engine, environ: dict[str, str], next_code: Path, small_world: Path, datastack: str, tmp_path: Path
 ) -> None:
