@@ -29,7 +29,7 @@ _COMMANDS = {
     "view": ("cli.view", "view"),
     "world": ("cli.world", "world"),
 }
-"""Where each command is. Only the one that is asked for is imported: all of them take a second longer (m)."""
+"""Where each command is. Only the one that is asked for is imported (m: 0.4 to 1.9 s, all of them 2.1 s)."""
 
 
 class _Group(click.Group):
