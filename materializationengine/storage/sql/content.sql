@@ -1,14 +1,9 @@
 Statements about what the tables of a version hold.
 
--- digest --
--- One pass over the table; sums of bigints are exact numbers of any length. Without OFFSET the planner would write the
--- hash out wherever it is mentioned, and make it four times (m: 9.8 s of a core for a million synapses against 2.8 s).
-SELECT count(*), coalesce(sum(substring(h FROM 1 FOR 64)::bigint), 0)::text,
-       coalesce(sum(substring(h FROM 65 FOR 64)::bigint), 0)::text,
-       coalesce(sum(substring(h FROM 129 FOR 64)::bigint), 0)::text,
-       coalesce(sum(substring(h FROM 193 FOR 64)::bigint), 0)::text
-FROM (SELECT ('x' || encode(sha256(record_send(ROW({columns}))), 'hex'))::bit(256) AS h
-      FROM ({select}) AS a WHERE $2::int = 1 OR abs(a.id % $2::int) = $1::int OFFSET 0) AS hashed
+-- records --
+-- One pass over the table. The server only writes the records: hashing them there costs twice as much, since it has no
+-- way from a digest to a number but by its hexadecimal digits (m: 2.3 s of a core for a million synapses against 1.0 s).
+SELECT record_send(ROW({columns})) AS record FROM ({select}) AS a WHERE {part}
 
 -- version --
 -- A virtual version's rows are its parent's.
