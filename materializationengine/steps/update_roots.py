@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import numpy as np
+import pyarrow as pa
 
 from ..domain.errors import GatewayRefused
 from ..domain.plan import TablePlan, UnitSpec, to_json
@@ -80,14 +81,14 @@ def look_up(work: Work, args: LookUp) -> Report:
     stage = RootStage(work.connection, work.run_id)
     supervoxels, pairs = stage.range(args.first, args.last)
     if len(supervoxels):
-        found = _ask(work, stage, supervoxels)
+        found = _ask(work, stage, supervoxels, pairs)
         stage.hold(pairs, supervoxels, found, work.plan.stack.pcg_table)
     return Report(len(supervoxels))
 
 
-def _ask(work: Work, stage: RootStage, supervoxels: Ids) -> RootLookup:
+def _ask(work: Work, stage: RootStage, supervoxels: Ids, pairs: pa.Table | None = None) -> RootLookup:
     found = work.graph().roots(supervoxels, work.plan.moment)
-    stage.fill(supervoxels, found)
+    stage.fill(supervoxels, found, pairs)
     _date(work, stage, np.unique(found.roots[found.resolved & (found.roots != 0)]))
     return found
 

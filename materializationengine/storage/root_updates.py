@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import pairwise
 
 import numpy as np
 import pyarrow as pa
@@ -72,8 +73,11 @@ class RootStage:
         empty = "SELECT NULL::bigint AS supervoxel, NULL::bigint AS held WHERE false"
         union = " UNION ALL ".join(parts) or empty
         self._connection.execute(PARALLEL)
+        # They must be sorted anyway, and few of them are equal (m: at a million rows half as long as with a hash).
+        self._connection.execute("SET LOCAL enable_hashagg = off")
         self._connection.execute(sql("roots", "stage_supervoxels", **self._names, parts=union))
         self._connection.execute(sql("roots", "index_staged", **self._names))
+        self._connection.execute(sql("roots", "analyze_staged", **self._names))
 
     def _supervoxels(self, outdated: Outdated, point: BoundPoint) -> str:
         held = f"s.{quote(point.root)}" if outdated.vouched else "NULL::bigint"
@@ -87,19 +91,21 @@ class RootStage:
     def ranges(self, staged: int, batch: int) -> list[tuple[int, int]]:
         """First and last of ranges of so many staged pairs: about as many in each, and about `batch` at most."""
         size = -(-staged // max(1, lookup_units(staged, batch)))
-        starts = self._connection.rows(sql("roots", "range_starts", **self._names), max(1, size))
-        first = sorted({start for (start,) in starts})
-        return [(begin, end - 1) for begin, end in zip(first, [*first[1:], _END], strict=True)] if first else []
+        starts = self._connection.rows(sql("roots", "range_starts", **self._names), staged, max(1, size))
+        inner = sorted({start for (start,) in starts})[1:]
+        return [(begin, end - 1) for begin, end in pairwise((0, *inner, _END))] if staged else []
 
     def range(self, first: int, last: int) -> tuple[Ids, pa.Table]:
         """Staged supervoxels in [first, last], sorted, and the staged pairs of `supervoxel` and `held` root."""
         rows = self._connection.table(sql("roots", "staged_range", **self._names), first, last)
         return np.unique(ids(rows)), rows
 
-    def fill(self, supervoxels: Ids, found: RootLookup) -> None:
-        """Stage the answers; an unresolved one is staged as NULL."""
+    def fill(self, supervoxels: Ids, found: RootLookup, pairs: pa.Table | None = None) -> None:
+        """Stage the answers; an unresolved one is staged as NULL. `pairs` are those that `hold` remembers with them."""
         roots = pa.array(found.roots, pa.int64(), mask=~found.resolved)
         answers = pa.table({"supervoxel": pa.array(supervoxels, pa.int64()), "root": roots})
+        if pairs is not None:
+            answers = answers.append_column("held", _one_held(supervoxels, pairs))
         self._connection.append(f"stage_{self._run_id}_roots", answers, schema="matengine")
 
     def hold(self, pairs: pa.Table, supervoxels: Ids, found: RootLookup, pcg_table: str) -> None:
@@ -127,6 +133,14 @@ class RootStage:
         born = pa.array([moments.naive(time) for time in times], pa.timestamp("us"))
         self._connection.append("dated", pa.table({"root": pa.array(roots, pa.int64()), "born": born}), temporary=True)
         self._connection.execute(sql("roots", "fill_born", **self._names))
+
+
+def _one_held(supervoxels: Ids, pairs: pa.Table) -> pa.Array:
+    """A root that each of the sorted supervoxels has by the staged pairs; null where it has none."""
+    held = pairs["held"].fill_null(0).to_numpy()
+    one = np.zeros_like(supervoxels)
+    one[np.searchsorted(supervoxels, pairs["supervoxel"].to_numpy()[held != 0])] = held[held != 0]
+    return pa.array(one, pa.int64(), mask=one == 0)
 
 
 def segmentation(table: TablePlan) -> str:

@@ -4,8 +4,9 @@ Statements of a root update. Its staging tables outlive transactions, so they ar
 CREATE TABLE {expired} (root bigint PRIMARY KEY)
 
 -- create_answers --
--- Filled by look-ups side by side, each range once, and read as a whole: an index would only cost.
-CREATE TABLE {answers} (supervoxel bigint NOT NULL, root bigint)
+-- Filled by look-ups side by side, each range once, and read as a whole: an index would only cost. `held` is a root that
+-- the supervoxel had, and that is remembered by now.
+CREATE TABLE {answers} (supervoxel bigint NOT NULL, root bigint, held bigint)
 
 -- create_born --
 -- When a root came to be, as the graph says: it holds its supervoxels from that moment until an edit replaces it. A root
@@ -28,6 +29,10 @@ SELECT DISTINCT supervoxel, held FROM ({parts}) p WHERE supervoxel IS NOT NULL O
 -- By page ranges, since the rows lie in this order; it also tells the planner how many they are.
 CREATE INDEX ON {asked} USING brin (supervoxel)
 
+-- analyze_staged --
+-- That they lie in this order, without which the planner would rather read all of them for each range.
+ANALYZE {asked} (supervoxel)
+
 -- all_supervoxels --
 SELECT s.{supervoxel} AS supervoxel, {held} AS held FROM {segmentation} s
 
@@ -40,9 +45,13 @@ UNION ALL SELECT s.{supervoxel}, NULL FROM {segmentation} s WHERE s.{root} IS NU
 SELECT count(*) FROM {asked}
 
 -- range_starts --
--- The first supervoxel of every batch; where one has several roots its batch may be larger by them.
-SELECT supervoxel FROM (SELECT supervoxel, row_number() OVER (ORDER BY supervoxel) - 1 AS place FROM {asked}) numbered
-WHERE place % $1::bigint = 0 ORDER BY supervoxel
+-- The first supervoxel of every batch, by its place on disk, where the rows lie in their order: counting them would cost
+-- a sort. Rows without a root are shorter, so a batch is about as long as another; one where supervoxels have several
+-- roots may be longer by them.
+SELECT supervoxel FROM {asked} WHERE ctid = ANY (ARRAY(
+  SELECT format('(%s,%s)', place / lines, place % lines + 1)::tid
+  FROM generate_series(0::bigint, $1::bigint - 1, $2::bigint) AS place,
+       (SELECT count(*) AS lines FROM {asked} WHERE ctid < '(1,0)'::tid) AS page))
 
 -- staged_range --
 SELECT supervoxel, held FROM {asked} WHERE supervoxel BETWEEN $1::bigint AND $2::bigint ORDER BY supervoxel
@@ -84,21 +93,29 @@ SELECT {columns} FROM {source} t {joins} WHERE {wanted} ORDER BY t.id
 -- apply_patch --
 UPDATE {segmentation} s SET {assignments} FROM pg_temp.patch p WHERE p.id = s.id
 
+-- patch_facts --
+-- One look for what is mostly not there, so that nobody looks for each of it in vain.
+SELECT count(*), coalesce(bool_or({late}), false), coalesce(bool_or({owed}), false), coalesce(bool_or({unheld}), false)
+FROM pg_temp.patch
+
 -- late_supervoxels --
 SELECT DISTINCT {supervoxel} FROM pg_temp.patch WHERE {late} ORDER BY 1
 
--- count_patch --
-SELECT count(*) FROM pg_temp.patch
+-- gather_changes --
+-- Which root became which, of all points: far fewer than rows.
+CREATE TEMPORARY TABLE changes ON COMMIT DROP AS SELECT DISTINCT root, following FROM ({parts}) p
+
+-- changed_roots --
+SELECT {old} AS root, {new} AS following FROM pg_temp.patch WHERE {new} IS DISTINCT FROM {old} AND {supervoxel} <> 0
 
 -- note_replaced --
 -- The root that is replaced was last seen true at the table's mark before this run, and held since it came to be.
 -- An edit that became visible late shows by a new root that is older than that mark: what was seen since was wrong.
 INSERT INTO matengine.root_span AS h (pcg_table, root, first_seen, last_seen)
 SELECT $1, p.root, min(least(b.born, $2::timestamp)), min(least($2::timestamp, next.born - interval '1 microsecond'))
-FROM (SELECT DISTINCT {old} AS root, {new} AS following FROM pg_temp.patch
-      WHERE {old} <> 0 AND {new} IS DISTINCT FROM {old} AND {supervoxel} <> 0) p
+FROM pg_temp.changes p
 LEFT JOIN {born} b ON b.root = p.root LEFT JOIN {born} next ON next.root = p.following
-GROUP BY p.root
+WHERE p.root <> 0 GROUP BY p.root
 ON CONFLICT (pcg_table, root) DO UPDATE
 SET first_seen = least(h.first_seen, excluded.first_seen),
     last_seen = CASE WHEN excluded.last_seen < $2::timestamp THEN least(h.last_seen, excluded.last_seen)
@@ -106,11 +123,9 @@ SET first_seen = least(h.first_seen, excluded.first_seen),
 
 -- note_written --
 INSERT INTO matengine.root_span AS h (pcg_table, root, first_seen, last_seen)
-SELECT $1, p.root, min(least(b.born, $2::timestamp)), $2::timestamp
-FROM (SELECT DISTINCT {new} AS root FROM pg_temp.patch
-      WHERE {new} <> 0 AND {new} IS DISTINCT FROM {old} AND {supervoxel} <> 0) p
-LEFT JOIN {born} b ON b.root = p.root
-GROUP BY p.root
+SELECT $1, p.following, min(least(b.born, $2::timestamp)), $2::timestamp
+FROM pg_temp.changes p LEFT JOIN {born} b ON b.root = p.following
+WHERE p.following <> 0 GROUP BY p.following
 ON CONFLICT (pcg_table, root) DO UPDATE
 SET last_seen = greatest(h.last_seen, excluded.last_seen), first_seen = least(h.first_seen, excluded.first_seen)
 
@@ -122,13 +137,19 @@ WHERE NOT EXISTS (SELECT 1 FROM {asked} a WHERE a.supervoxel = p.supervoxel AND 
 ON CONFLICT DO NOTHING
 
 -- replaced_roots --
-SELECT {supervoxel} AS supervoxel, {old} AS root FROM pg_temp.patch
-WHERE {old} <> 0 AND {new} IS DISTINCT FROM {old} AND {supervoxel} <> 0
+SELECT {supervoxel} AS supervoxel, {old} AS root FROM pg_temp.patch WHERE {unheld}
+
+-- is_unheld --
+-- A root that is replaced and that no look-up remembered, as far as the answer tells.
+({old} <> 0 AND {supervoxel} <> 0 AND {new} IS DISTINCT FROM {old} AND {old} IS DISTINCT FROM {held})
+
+-- is_owed --
+({new} IS NULL AND {supervoxel} IS NOT NULL)
 
 -- note_owed --
 INSERT INTO matengine.unresolved AS u (table_name, annotation_id, column_name, reason, first_seen, last_tried)
 SELECT DISTINCT $1, id, $2, 'unknown_to_graph', $3::timestamp, $3::timestamp
-FROM pg_temp.patch WHERE {new} IS NULL AND {supervoxel} IS NOT NULL
+FROM pg_temp.patch WHERE {owed}
 ON CONFLICT (table_name, annotation_id, column_name)
 DO UPDATE SET attempts = u.attempts + 1, last_tried = excluded.last_tried
 
