@@ -102,10 +102,16 @@ def test_2_an_ingest_between_scan_and_apply_is_not_missed(engine: Engine, small_
             "SELECT created, true, post_pt_position, pre_pt_position, ctr_pt_position, size FROM synapses"
         )
         # Nobody has looked at half of the volume yet: forget those supervoxels, as if they were new.
-        cursor.execute(f"DELETE FROM matengine.stage_{record.id}_roots WHERE supervoxel %% 2 = 0", ())
+        for place in (f"stage_{record.id}_roots", f"stage_{record.id}_asked", "root_held"):
+            cursor.execute(f"DELETE FROM matengine.{place} WHERE supervoxel %% 2 = 0", ())
         writer.commit()
     engine.run(RunKind.INGEST, loaded, as_of=BIRTH)
+    before = live_pairs(engine, loaded)
     engine.drain(queue)
+    replaced = before - live_pairs(engine, loaded)
+    assert {supervoxel % 2 for supervoxel, _ in replaced} == {0, 1}
+    with engine.services.cluster.connect(f"{loaded}_volume") as connection:
+        assert replaced <= set(connection.rows("SELECT supervoxel, root FROM matengine.root_held"))
     assert find_run(engine.services.cluster, record.id).status is RunStatus.SUCCEEDED
     rows = engine.frozen(loaded, engine.run(RunKind.FREEZE, loaded, as_of=day(60)).version)
     assert rows.num_rows == 4_000
@@ -118,6 +124,13 @@ def test_2_live_roots_never_go_back(engine: Engine, loaded: str) -> None:
     before = live_roots(engine, loaded)
     engine.run(RunKind.UPDATE_ROOTS, loaded, as_of=day(3))
     assert np.array_equal(before, live_roots(engine, loaded))
+
+
+def live_pairs(engine: Engine, datastack: str) -> set[tuple[int, int]]:
+    table = f"synapses__{datastack}_pcg"
+    points = (f"SELECT {side}_pt_supervoxel_id, {side}_pt_root_id FROM {table}" for side in ("pre", "post"))
+    with engine.services.cluster.connect(f"{datastack}_volume") as connection:
+        return set(connection.rows(" UNION ".join(points)))
 
 
 def live_roots(engine: Engine, datastack: str) -> np.ndarray:
