@@ -82,7 +82,11 @@ class Settings:
         "measured",
         "index on positions of a frozen table: `measured`, `brin` or `gist`",
     )
-    copy_threads: int = _setting("MATERIALIZATION_COPY_THREADS", 2, "tables copied side by side in a freeze")
+    copy_threads: int = _setting(
+        "MATERIALIZATION_COPY_THREADS",
+        2,
+        "tables copied, indexes built and parts of a table checked side by side in a freeze",
+    )
     incremental_share: float = _setting(
         "MATERIALIZATION_INCREMENTAL_SHARE",
         0.0,

@@ -7,8 +7,11 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
+from urllib.parse import urlsplit
 
+import psycopg2
 import pytest
 from redis import Redis
 
@@ -63,7 +66,20 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrivateCluster]:
     """One PostgreSQL with PostGIS for the whole run."""
     with PrivateCluster(tmp_path_factory.mktemp("postgres") / "cluster", durable=False, keep=False) as cluster:
+        _ask_for_cheap_passwords(cluster)
         yield cluster
+
+
+def _ask_for_cheap_passwords(cluster: PrivateCluster) -> None:
+    """Tests begin tens of thousands of sessions, half of whose cost were SCRAM's 4,096 rounds on either side (m)."""
+    password = urlsplit(cluster.url).password
+    with closing(psycopg2.connect(cluster.url)) as connection, connection, connection.cursor() as cursor:
+        cursor.execute("SET password_encryption = 'md5'")
+        cursor.execute("ALTER ROLE postgres PASSWORD %s", (password,))
+        # This method takes either kind: roles that a test makes keep theirs.
+        rules = cluster.data / "pg_hba.conf"
+        rules.write_text(rules.read_text().replace("scram-sha-256", "md5"))
+        cursor.execute("SELECT pg_reload_conf()")
 
 
 @pytest.fixture(scope="session")

@@ -62,6 +62,10 @@ class RootLookup:
     roots: Ids
     resolved: npt.NDArray[np.bool_]
 
+    def contradicts(self, roots: Ids) -> Ids:
+        """Places of the roots, shape (n,), that are others than these, or are known to nobody."""
+        return np.flatnonzero(~self.resolved | (self.roots != roots))
+
 
 @dataclass(frozen=True, slots=True)
 class RootChanges:

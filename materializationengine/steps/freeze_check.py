@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from functools import reduce
 from operator import add
 
-import numpy as np
-
 from .. import __version__
 from ..domain.errors import VerificationFailed
 from ..domain.plan import TablePlan
@@ -89,7 +87,7 @@ def _ask_again(work: Work, connection: Connection, table: str, point: BoundPoint
     if not len(supervoxels):
         return 0
     found = work.graph().roots(supervoxels, work.plan.moment)
-    wrong = np.flatnonzero(~found.resolved | (found.roots != roots))
+    wrong = found.contradicts(roots)
     if len(wrong):
         first = int(wrong[0])
         raise VerificationFailed(

@@ -178,7 +178,7 @@ def _alive(work: Work, build: str, table: str, point: BoundPoint) -> Ids:
     if not len(roots):
         return roots
     found = work.graph().roots(supervoxels, work.plan.moment)
-    wrong = np.flatnonzero(~found.resolved | (found.roots != roots))
+    wrong = found.contradicts(roots)
     if len(wrong):
         first = int(wrong[0])
         raise VerificationFailed(
