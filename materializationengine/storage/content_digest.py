@@ -25,6 +25,9 @@ FACT = "content"
 """Under which name a table's digest stands among what its verification found."""
 
 
+_BATCH_BYTES = 1 << 20
+"""A few thousand records: as Python objects they take twice their bytes, in every thread that reads a part."""
+
 WHOLE = (0, 1)
 """The only part of a table that is not divided."""
 
@@ -52,7 +55,8 @@ def content(connection: Connection, source: Source, moment: datetime, part: tupl
     kept = "true" if part == WHOLE else f"abs(a.id % {part[1]}) = {part[0]}"
     found = Content(0, (0, 0, 0, 0))
     select = query_sql.select(plan, moment)
-    with connection.batches(sql("content", "records", columns=columns, select=select, part=kept)) as batches:
+    records = sql("content", "records", columns=columns, select=select, part=kept)
+    with connection.batches(records, batch_bytes=_BATCH_BYTES) as batches:
         for batch in batches:
             found += _of(batch.column(0))
     return found

@@ -10,18 +10,31 @@ from ..domain.errors import BadRequest, UnknownVersion, VerificationFailed
 from ..kernel import moments
 from ..kernel.columns import Connection
 from . import cell_segments
+from .content_digest import FACT
 from .sql import sql
 from .version_publishing import VerifiedTable
 
 
 @dataclass(frozen=True, slots=True)
+class Known:
+    """A published table's digests: of what its readers see, which every release computes alike, and of its rows."""
+
+    content: str | None
+    digest: str
+
+    def is_of(self, table: VerifiedTable) -> bool:
+        """Whether the table made is the one that was published."""
+        return self.digest == table.digest if self.content is None else self.content == table.facts.get(FACT)
+
+
+@dataclass(frozen=True, slots=True)
 class LostVersion:
-    """A version's moment and form, and the digest of each of its tables."""
+    """A version's moment and form, and what each of its tables is known by."""
 
     id: int
     moment: datetime
     split: bool
-    digests: Mapping[str, str]
+    tables: Mapping[str, Known]
     cell_segments: bool
     """Whether it had the table `cellsegment`."""
 
@@ -32,8 +45,9 @@ def lost_version(connection: Connection, datastack: str, number: int) -> LostVer
     if row is None:
         raise UnknownVersion(f"datastack {datastack!r} has no version {number} of its own", field="rebuilds")
     id_, moment, merged, segments = row
-    digests = dict(connection.rows(sql("care", "published_digests"), id_))
-    return LostVersion(id_, moments.aware(moment), not merged, digests, segments)
+    rows = connection.rows(sql("care", "published_digests"), id_, FACT)
+    tables = {name: Known(content, digest) for name, content, digest in rows}
+    return LostVersion(id_, moments.aware(moment), not merged, tables, segments)
 
 
 def reopen(connection: Connection, datastack: str, number: int) -> int:
@@ -52,8 +66,8 @@ def check(connection: Connection, datastack: str, number: int, made: Sequence[Ve
     Raises VerificationFailed naming the tables that came out different: they would be another version.
     """
     lost = lost_version(connection, datastack, number)
-    found = {table.table: table.digest for table in made}
-    differing = sorted(name for name in lost.digests.keys() | found if lost.digests.get(name) != found.get(name))
+    same = {table.table for table in made if table.table in lost.tables and lost.tables[table.table].is_of(table)}
+    differing = sorted((lost.tables.keys() | {table.table for table in made}) - same)
     if differing:
         raise VerificationFailed(
             f"version {number} comes out different from what was published: {', '.join(differing)}"

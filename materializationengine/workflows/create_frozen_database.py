@@ -63,7 +63,7 @@ def rebuilding_plan(connection: Connection, datastack: Datastack, number: int) -
     """Make the lost database of a version anew: its moment, its tables, its form. Raises UnknownVersion."""
     lost = version_rebuild.lost_version(connection, datastack.name, number)
     there = annotation_tables.table_plans(connection, datastack, lost.moment)
-    tables = tuple(table for table in there if table.name in lost.digests)
+    tables = tuple(table for table in there if table.name in lost.tables)
     version = FreezePlan(tables, None, lost.split, rebuilds=number)
     return Plan(RunKind.FREEZE, steps(), lost.moment, datastack, tables, freeze=version)
 

@@ -40,7 +40,7 @@ SELECT id, time_stamp, is_merged IS NOT FALSE,
 FROM analysisversion v WHERE datastack = $1 AND version = $2::int AND parent_version IS NULL
 
 -- published_digests --
-SELECT table_name, digest FROM matengine.frozen_table WHERE analysisversion_id = $1::int
+SELECT table_name, facts ->> $2, digest FROM matengine.frozen_table WHERE analysisversion_id = $1::int
 
 -- forget_tables --
 DELETE FROM analysistables WHERE analysisversion_id = $1::int
