@@ -22,7 +22,7 @@ from materializationengine.kernel.postgres import PrivateCluster
 from materializationengine.kernel.processes import free_port, wait_until
 from materializationengine.kernel.redis import PrivateRedis
 from materializationengine.stack import programs
-from materializationengine.storage.live_database import known_layouts, layout
+from materializationengine.storage.live_database import known_layouts, layout, live_databases
 from materializationengine.storage.run_records import find_run
 from materializationengine.workflows.execute import run_unit
 from tests.harness import SYNAPSE_MAPPING, Engine, ends
@@ -201,18 +201,19 @@ def test_a_run_goes_on_when_the_release_changes_under_it(
 
 
 @pytest.fixture
-def home_again(engine: Engine) -> Iterator[None]:
-    """Where other tests made the shared database a live one, the next release upgrades it too: that is taken back."""
+def layouts_again(engine: Engine) -> Iterator[None]:
+    """The next release upgrades every live database there is, those of other tests too: that is taken back."""
     yield
     cluster = engine.services.cluster
-    if layout(cluster, cluster.home).newer:
-        with cluster.connect() as connection:
-            connection.execute("DROP TABLE matengine.of_the_next_release")
-            connection.execute("UPDATE matengine.alembic_version SET version_num = $1", known_layouts()[0])
-            connection.commit()
+    for database in live_databases(cluster):
+        if layout(cluster, database).newer:
+            with cluster.connect(database) as connection:
+                connection.execute("DROP TABLE matengine.of_the_next_release")
+                connection.execute("UPDATE matengine.alembic_version SET version_num = $1", known_layouts()[0])
+                connection.commit()
 
 
-@pytest.mark.usefixtures("home_again")
+@pytest.mark.usefixtures("layouts_again")
 def test_a_new_web_takes_over_beside_workers_of_the_old_release(
     engine: Engine, environ: dict[str, str], next_code: Path, small_world: Path, datastack: str, tmp_path: Path
 ) -> None:
