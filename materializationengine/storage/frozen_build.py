@@ -224,7 +224,7 @@ def _load_roots(source: psycopg2.extensions.connection, snapshot: Snapshot, copy
         f"SELECT s.{quote(point.supervoxel)} AS supervoxel FROM {tables} WHERE {shown}" for point in copy.shape.points
     )
     with source.cursor() as cursor:
-        # Nothing runs beside this copy: both it and the look at the supervoxels have a processor to spare.
+        # No count runs beside this copy, so it and the look at the supervoxels have a processor to spare.
         cursor.execute(PARALLEL)
     supervoxels = read_bigints(source, sql("frozen", "distinct_supervoxels", parts=parts))
     with source.cursor() as cursor:

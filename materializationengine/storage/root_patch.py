@@ -58,11 +58,10 @@ class RootPatch:
         return np.unique(np.concatenate(late))
 
     def _look(self) -> Facts:
-        unheld = (sql("roots", "is_unheld", **point) for point in self._placed)
         names = {
             "late": " OR ".join(point["late"] for point in self._placed),
             "owed": " OR ".join(sql("roots", "is_owed", **point) for point in self._placed),
-            "unheld": " OR ".join(unheld),
+            "unheld": " OR ".join(sql("roots", "is_unheld", **point) for point in self._placed),
         }
         return Facts(*self._connection.rows(sql("roots", "patch_facts", **names))[0])
 

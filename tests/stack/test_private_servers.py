@@ -64,6 +64,13 @@ def test_a_cluster_keeps_its_rows_over_a_stop_and_a_kill(cluster: PrivateCluster
     assert time.monotonic() - began < 10
 
 
+def test_postgis_comes_up_with_the_server_unless_nobody_wants_it(cluster: PrivateCluster, tmp_path: Path) -> None:
+    cluster.start()
+    assert ask(cluster, "SHOW shared_preload_libraries") == "postgis-3"
+    with PrivateCluster(tmp_path / "bare", durable=False, keep=False, extensions=()) as bare:
+        assert ask(bare, "SHOW shared_preload_libraries") == ""
+
+
 def test_a_busy_orphan_of_a_killed_server_does_not_block_the_next(cluster: PrivateCluster) -> None:
     cluster.keep = True
     cluster.start()
